@@ -1,0 +1,75 @@
+"""What a load must know of what is there already, asked for many keys at once."""
+
+from collections.abc import Sequence
+
+import duckdb
+
+from toolreeve.warehouse.batch import DecisionId, Epoch, EpochId
+from toolreeve.warehouse.runs import Run
+from toolreeve.wire import Group
+
+GroupId = tuple[str, int, int, int]
+
+
+def epochs(
+    connection: duckdb.DuckDBPyConnection, wanted: Sequence[EpochId]
+) -> dict[EpochId, Epoch]:
+    """The runs of some epochs; one of which nothing is loaded has none."""
+    rows = connection.execute(
+        "SELECT enforcer, epoch, first_sequence, sequence, previous_hash, head,"
+        " epoch_us(last_time) FROM cursors WHERE (enforcer, epoch) IN"
+        " (SELECT (unnest(?::VARCHAR[]), unnest(?::UBIGINT[]))) ORDER BY first_sequence",
+        [[enforcer for enforcer, _ in wanted], [epoch for _, epoch in wanted]],
+    ).fetchall()
+    found = dict.fromkeys(wanted, Epoch())
+    for enforcer, epoch, first, last, previous_hash, head, last_time in rows:
+        runs = (*found[(enforcer, epoch)].runs, Run(first, last, previous_hash, head))
+        found[(enforcer, epoch)] = Epoch(runs, last_time)
+    return found
+
+
+def group_id(group: Group) -> GroupId:
+    """Where a group lies: enforcer, epoch, first and last sequence."""
+    last = group.first_sequence + len(group.raws) - 1
+    return (group.enforcer, group.epoch, group.first_sequence, last)
+
+
+def heads(connection: duckdb.DuckDBPyConnection, groups: Sequence[Group]) -> dict[GroupId, bytes]:
+    """The heads behind loaded groups that begin where some of `groups` do."""
+    rows = connection.execute(
+        "SELECT DISTINCT enforcer, epoch, first_sequence, last_sequence, head FROM groups"
+        " WHERE (enforcer, epoch, first_sequence) IN"
+        " (SELECT (unnest(?::VARCHAR[]), unnest(?::UBIGINT[]), unnest(?::UBIGINT[])))",
+        [
+            [group.enforcer for group in groups],
+            [group.epoch for group in groups],
+            [group.first_sequence for group in groups],
+        ],
+    ).fetchall()
+    return {(enforcer, epoch, first, last): head for enforcer, epoch, first, last, head in rows}
+
+
+def completed(
+    connection: duckdb.DuckDBPyConnection, decisions: Sequence[DecisionId]
+) -> frozenset[DecisionId]:
+    """Which of `decisions` have an outcome."""
+    rows = connection.execute(
+        "SELECT enforcer, decided_epoch, decided_sequence FROM completed"
+        " WHERE (enforcer, decided_epoch, decided_sequence) IN"
+        " (SELECT (unnest(?::VARCHAR[]), unnest(?::UBIGINT[]), unnest(?::UBIGINT[])))",
+        [list(column) for column in zip(*decisions, strict=True)],
+    ).fetchall()
+    return frozenset((enforcer, epoch, sequence) for enforcer, epoch, sequence in rows)
+
+
+def quarantined(
+    connection: duckdb.DuckDBPyConnection, digests: Sequence[bytes]
+) -> frozenset[bytes]:
+    """Which bytes, given by their SHA-256, are kept aside already."""
+    if not digests:
+        return frozenset()
+    rows = connection.execute(
+        "SELECT DISTINCT digest FROM quarantine WHERE digest IN (SELECT unnest(?::BLOB[]))",
+        [list(digests)],
+    ).fetchall()
+    return frozenset(digest for (digest,) in rows)

@@ -1,0 +1,355 @@
+-- The views people write SQL against. They are stable: columns are added, never renamed or
+-- removed. Each has a comment, and so has each of its columns; the data dictionary in the
+-- documentation is made from these comments.
+
+CREATE OR REPLACE VIEW decisions AS
+SELECT
+    d.enforcer || ':' || d.epoch || ':' || d.sequence AS decision_id,
+    d.time,
+    d.server,
+    d.tool,
+    d.agent,
+    d."grant",
+    d.effect,
+    d.code,
+    d.reason,
+    d.arguments,
+    c.outcome,
+    c.duration_ns / 1e6 AS duration_ms,
+    c.time AS completed_at,
+    d.wire_tool,
+    d.tool_group,
+    d.rule,
+    d.policy_revision,
+    d.retry_after_ms,
+    d.limit_counter,
+    d.argument_names,
+    lower(hex(d.arguments_hash)) AS arguments_hash,
+    d.arguments_bytes,
+    c.request_bytes,
+    c.response_bytes,
+    c.rpc_error_code,
+    c.detail AS outcome_detail,
+    d.session,
+    d.request_id,
+    d.protocol_version,
+    d.decision_ns,
+    d.mode,
+    d.enforcer,
+    d.epoch,
+    d.sequence
+FROM decided AS d
+LEFT JOIN completed AS c
+    ON c.enforcer = d.enforcer
+    AND c.decided_epoch = d.epoch
+    AND c.decided_sequence = d.sequence
+    AND NOT c.again;
+COMMENT ON VIEW decisions IS 'Every tool call that reached an enforcer, one row each: how it was decided and, where it was forwarded, how it ended.';
+COMMENT ON COLUMN decisions.decision_id IS 'Unique for ever: "<enforcer>:<epoch>:<sequence>". The agent was told the same id.';
+COMMENT ON COLUMN decisions.time IS 'When it was decided, UTC.';
+COMMENT ON COLUMN decisions.server IS 'Name of the upstream MCP server.';
+COMMENT ON COLUMN decisions.tool IS 'Effective tool: what the policy speaks of.';
+COMMENT ON COLUMN decisions.agent IS 'Label of the agent that holds the grant.';
+COMMENT ON COLUMN decisions."grant" IS 'Id of the grant that was presented.';
+COMMENT ON COLUMN decisions.effect IS '"allow" (forwarded) or "deny" (refused, and the agent was told why).';
+COMMENT ON COLUMN decisions.code IS 'Stable word for why: "allowed", "limited", "hidden", ...';
+COMMENT ON COLUMN decisions.reason IS 'What the agent read.';
+COMMENT ON COLUMN decisions.arguments IS 'Kept argument values by JSON Pointer: arguments[''/id'']. Values have their JSON type; cast to compare across types: arguments[''/id'']::VARCHAR = ''7''.';
+COMMENT ON COLUMN decisions.outcome IS 'success, tool_error, rpc_error, timeout, not_sent, unknown, input_required; NULL while it runs and for refused calls.';
+COMMENT ON COLUMN decisions.duration_ms IS 'From forwarding to the last byte of the answer.';
+COMMENT ON COLUMN decisions.completed_at IS 'When the outcome was recorded, UTC.';
+COMMENT ON COLUMN decisions.wire_tool IS 'The tool name that stood in the request; equal to tool without dispatch.';
+COMMENT ON COLUMN decisions.tool_group IS 'Value at the dispatch''s group pointer, such as a category; else empty.';
+COMMENT ON COLUMN decisions.rule IS 'JSON Pointer into the policy of the rule that decided; empty where none did.';
+COMMENT ON COLUMN decisions.policy_revision IS 'Revision of the policy in force; empty where there was none.';
+COMMENT ON COLUMN decisions.retry_after_ms IS 'Milliseconds until one more call would have been admitted; NULL where waiting would not help.';
+COMMENT ON COLUMN decisions.limit_counter IS 'Name of the counter that was full.';
+COMMENT ON COLUMN decisions.argument_names IS 'Top-level argument names, sorted.';
+COMMENT ON COLUMN decisions.arguments_hash IS 'Keyed hash of all arguments, hex: equal arguments have equal hashes on one enforcer.';
+COMMENT ON COLUMN decisions.arguments_bytes IS 'Length of the arguments as canonical JSON.';
+COMMENT ON COLUMN decisions.request_bytes IS 'Bytes sent upstream.';
+COMMENT ON COLUMN decisions.response_bytes IS 'Bytes that came back.';
+COMMENT ON COLUMN decisions.rpc_error_code IS 'JSON-RPC error code, where outcome is rpc_error.';
+COMMENT ON COLUMN decisions.outcome_detail IS 'Why, where the outcome alone does not say.';
+COMMENT ON COLUMN decisions.session IS 'MCP session; empty where the protocol has none.';
+COMMENT ON COLUMN decisions.request_id IS 'JSON-RPC id as it stood in the request, in JSON.';
+COMMENT ON COLUMN decisions.protocol_version IS 'MCP revision of the request; empty where it said none.';
+COMMENT ON COLUMN decisions.decision_ns IS 'Nanoseconds the decision itself took, without I/O.';
+COMMENT ON COLUMN decisions.mode IS 'Empty where the decision was carried out; "warn" or "shadow" where the call was let through and code says what would have become of it.';
+COMMENT ON COLUMN decisions.enforcer IS 'Who decided.';
+COMMENT ON COLUMN decisions.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN decisions.sequence IS 'Place in that epoch.';
+
+CREATE OR REPLACE VIEW tool_usage_hourly AS
+SELECT
+    date_trunc('hour', time) AS hour,
+    server,
+    tool,
+    count(*) AS calls,
+    count(*) FILTER (WHERE effect = 'allow') AS allowed,
+    count(*) FILTER (WHERE effect = 'deny') AS denied,
+    count(*) FILTER (WHERE code = 'limited') AS limited,
+    count(*) FILTER (WHERE outcome IN ('tool_error', 'rpc_error', 'timeout', 'not_sent', 'unknown')) AS failed,
+    quantile_cont(duration_ms, 0.5) AS p50_ms,
+    quantile_cont(duration_ms, 0.95) AS p95_ms,
+    count(DISTINCT agent) AS agents
+FROM decisions
+GROUP BY ALL;
+COMMENT ON VIEW tool_usage_hourly IS 'Calls of each effective tool by hour.';
+COMMENT ON COLUMN tool_usage_hourly.hour IS 'Start of the hour, UTC.';
+COMMENT ON COLUMN tool_usage_hourly.server IS 'Name of the upstream MCP server.';
+COMMENT ON COLUMN tool_usage_hourly.tool IS 'Effective tool.';
+COMMENT ON COLUMN tool_usage_hourly.calls IS 'All calls, forwarded or not.';
+COMMENT ON COLUMN tool_usage_hourly.allowed IS 'Calls that were forwarded.';
+COMMENT ON COLUMN tool_usage_hourly.denied IS 'Calls that were refused, for whatever reason.';
+COMMENT ON COLUMN tool_usage_hourly.limited IS 'Part of denied: refused by a limit.';
+COMMENT ON COLUMN tool_usage_hourly.failed IS 'Forwarded calls that did not succeed.';
+COMMENT ON COLUMN tool_usage_hourly.p50_ms IS 'Median duration of forwarded calls.';
+COMMENT ON COLUMN tool_usage_hourly.p95_ms IS '95th percentile of the duration of forwarded calls.';
+COMMENT ON COLUMN tool_usage_hourly.agents IS 'How many different agents called.';
+
+CREATE OR REPLACE VIEW policy_changes AS
+SELECT
+    time, enforcer, server, change, policy, revision, previous_revision, origin,
+    manifest_sequence, code, reason, epoch, sequence
+FROM policy_events;
+COMMENT ON VIEW policy_changes IS 'Policies as enforcers took or refused them.';
+COMMENT ON COLUMN policy_changes.time IS 'When it took effect or was refused, UTC.';
+COMMENT ON COLUMN policy_changes.enforcer IS 'Who took or refused it.';
+COMMENT ON COLUMN policy_changes.server IS 'Upstream it is for.';
+COMMENT ON COLUMN policy_changes.change IS '"applied" or "refused"; a refused policy leaves the one before in force.';
+COMMENT ON COLUMN policy_changes.policy IS 'Name that stands in the policy.';
+COMMENT ON COLUMN policy_changes.revision IS '"sha256:<hex>" of its canonical bytes.';
+COMMENT ON COLUMN policy_changes.previous_revision IS 'What was in force before; empty where nothing was, and for refusals.';
+COMMENT ON COLUMN policy_changes.origin IS '"control", "file" or "disk" (the last known good at start).';
+COMMENT ON COLUMN policy_changes.manifest_sequence IS 'Sequence of the signed manifest; 0 for a file and for refusals.';
+COMMENT ON COLUMN policy_changes.code IS 'Stable word for a refusal: signature, rollback, expired, hash, invalid.';
+COMMENT ON COLUMN policy_changes.reason IS 'The whole complaint, as the policy''s author should read it.';
+COMMENT ON COLUMN policy_changes.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN policy_changes.sequence IS 'Place in that epoch.';
+
+CREATE OR REPLACE VIEW alerts AS
+SELECT
+    r.alert_id,
+    min_by(r.rule, r.load) AS rule,
+    min_by(r.severity, r.load) AS severity,
+    min_by(r.summary, r.load) AS summary,
+    min_by(r.since_at, r.load) AS since,
+    min_by(r.crossed_at, r.load) AS crossed,
+    min(s.resolved) AS resolved,
+    min_by(r.labels, r.load) AS labels,
+    min_by(r.observed, r.load) AS observed,
+    min_by(r.threshold, r.load) AS threshold,
+    min_by(r.baseline, r.load) AS baseline,
+    min_by(r.detector, r.load) AS detector,
+    min_by(r.query, r.load) AS query,
+    min_by(r.time, r.load) AS raised
+FROM alerts_raised AS r
+LEFT JOIN (SELECT alert_id, min(time) AS resolved FROM alerts_resolved GROUP BY alert_id) AS s
+    ON s.alert_id = r.alert_id
+GROUP BY r.alert_id;
+COMMENT ON VIEW alerts IS 'What detectors saw, one row an alert.';
+COMMENT ON COLUMN alerts.alert_id IS 'Unique; the same history always gives the same id.';
+COMMENT ON COLUMN alerts.rule IS 'Name of the rule that raised it.';
+COMMENT ON COLUMN alerts.severity IS 'info, warning or critical.';
+COMMENT ON COLUMN alerts.summary IS 'One line for people.';
+COMMENT ON COLUMN alerts.since IS 'Time of the first call that belongs to it, UTC.';
+COMMENT ON COLUMN alerts.crossed IS 'Time of the call that crossed the line, UTC.';
+COMMENT ON COLUMN alerts.resolved IS 'When it was over, UTC; NULL while it is open.';
+COMMENT ON COLUMN alerts.labels IS 'Who and what: labels[''server''], labels[''tool''], labels[''target''], labels[''grant''], ...';
+COMMENT ON COLUMN alerts.observed IS 'Calls that were seen in the window.';
+COMMENT ON COLUMN alerts.threshold IS 'How many calls the line was at.';
+COMMENT ON COLUMN alerts.baseline IS 'How many calls would have been usual; 0 where unknown.';
+COMMENT ON COLUMN alerts.detector IS 'Kind of detector.';
+COMMENT ON COLUMN alerts.query IS 'SQL that shows the calls.';
+COMMENT ON COLUMN alerts.raised IS 'When the detector said so, UTC.';
+
+CREATE OR REPLACE VIEW fleet AS
+WITH watermark AS (
+    SELECT
+        enforcer,
+        max(epoch) AS epoch,
+        max_by(sequence, (epoch, sequence)) AS sequence,
+        max(last_time) AS last_time
+    FROM cursors
+    GROUP BY enforcer
+),
+started AS (
+    SELECT
+        enforcer,
+        max_by(software_version, epoch) AS software_version,
+        max_by(host, epoch) AS host,
+        max_by(servers, epoch) AS servers,
+        max_by(time, epoch) AS started_at,
+        count(*) AS starts
+    FROM enforcer_lifecycle
+    WHERE change = 'started'
+    GROUP BY enforcer
+),
+stopped AS (
+    SELECT enforcer, epoch, max(time) AS stopped_at, max_by(reason, time) AS stop_reason
+    FROM enforcer_lifecycle
+    WHERE change = 'stopped'
+    GROUP BY enforcer, epoch
+),
+running AS (
+    SELECT enforcer, map_from_entries(list((server, revision) ORDER BY server)) AS revisions
+    FROM (
+        SELECT enforcer, server, max_by(revision, (epoch, sequence)) AS revision
+        FROM policy_events
+        WHERE change = 'applied'
+        GROUP BY enforcer, server
+    )
+    GROUP BY enforcer
+)
+SELECT
+    w.enforcer,
+    s.servers,
+    p.revisions,
+    s.software_version,
+    s.host,
+    s.started_at,
+    w.last_time AS last_event_at,
+    q.stopped_at,
+    q.stop_reason,
+    w.epoch,
+    w.sequence,
+    s.starts
+FROM watermark AS w
+LEFT JOIN started AS s ON s.enforcer = w.enforcer
+LEFT JOIN stopped AS q ON q.enforcer = w.enforcer AND q.epoch = w.epoch
+LEFT JOIN running AS p ON p.enforcer = w.enforcer
+WHERE s.servers IS NULL OR len(s.servers) > 0;
+COMMENT ON VIEW fleet IS 'Enforcers as the audit trail knows them. (Who is connected now is the control plane''s to say: toolreeve fleet status.)';
+COMMENT ON COLUMN fleet.enforcer IS 'Name of the enforcer.';
+COMMENT ON COLUMN fleet.servers IS 'Upstreams it serves; NULL where its start is not loaded yet.';
+COMMENT ON COLUMN fleet.revisions IS 'Policy revision in force by server: revisions[''truenas''].';
+COMMENT ON COLUMN fleet.software_version IS 'Version of toolreeve it runs.';
+COMMENT ON COLUMN fleet.host IS 'Host it runs on.';
+COMMENT ON COLUMN fleet.started_at IS 'When it started last, UTC.';
+COMMENT ON COLUMN fleet.last_event_at IS 'Time of its newest event, UTC.';
+COMMENT ON COLUMN fleet.stopped_at IS 'When it ended in order, UTC; NULL while it runs, and after a crash.';
+COMMENT ON COLUMN fleet.stop_reason IS 'Why it ended.';
+COMMENT ON COLUMN fleet.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN fleet.sequence IS 'Its newest event.';
+COMMENT ON COLUMN fleet.starts IS 'How many of its starts are on record.';
+
+CREATE OR REPLACE VIEW holds AS
+SELECT
+    p.time, p.enforcer, p.hold_id, p.fleet, p.server, p."grant", p.tool, p.argument_pointer,
+    p.argument_value, p.actor, p.reason, p.expires_at, r.released_at, r.released_by,
+    r.release_reason
+FROM hold_events AS p
+LEFT JOIN (
+    SELECT
+        enforcer, hold_id, min(time) AS released_at, min_by(actor, time) AS released_by,
+        min_by(reason, time) AS release_reason
+    FROM hold_events
+    WHERE change = 'released'
+    GROUP BY enforcer, hold_id
+) AS r ON r.enforcer = p.enforcer AND r.hold_id = p.hold_id
+WHERE p.change = 'placed';
+COMMENT ON VIEW holds IS 'Holds as they took effect on each enforcer.';
+COMMENT ON COLUMN holds.time IS 'When it took effect there, UTC.';
+COMMENT ON COLUMN holds.enforcer IS 'Where it took effect.';
+COMMENT ON COLUMN holds.hold_id IS 'Id of the hold.';
+COMMENT ON COLUMN holds.fleet IS 'Stops every call of every enforcer.';
+COMMENT ON COLUMN holds.server IS 'Only this upstream; empty: any.';
+COMMENT ON COLUMN holds."grant" IS 'Only this grant; empty: any.';
+COMMENT ON COLUMN holds.tool IS 'Only this effective tool; empty: any.';
+COMMENT ON COLUMN holds.argument_pointer IS 'Only calls with a certain value at this JSON Pointer; empty: any.';
+COMMENT ON COLUMN holds.argument_value IS 'That value, as JSON.';
+COMMENT ON COLUMN holds.actor IS 'Who placed it.';
+COMMENT ON COLUMN holds.reason IS 'Why.';
+COMMENT ON COLUMN holds.expires_at IS 'When it ends by itself, UTC; NULL: when released.';
+COMMENT ON COLUMN holds.released_at IS 'When it was lifted there, UTC.';
+COMMENT ON COLUMN holds.released_by IS 'Who lifted it.';
+COMMENT ON COLUMN holds.release_reason IS 'Why it was lifted.';
+
+CREATE OR REPLACE VIEW integrity AS
+WITH runs AS (
+    SELECT
+        enforcer, epoch, first_sequence, sequence, previous_hash, head,
+        lag(sequence) OVER epochs AS before,
+        lag(head) OVER epochs AS before_head
+    FROM cursors
+    WINDOW epochs AS (PARTITION BY enforcer, epoch ORDER BY first_sequence)
+),
+links AS (
+    SELECT
+        enforcer, epoch, previous_hash,
+        lag(epoch) OVER history AS before_epoch,
+        lag(head) OVER history AS before_head
+    FROM (
+        SELECT
+            enforcer, epoch, min_by(previous_hash, first_sequence) AS previous_hash,
+            max_by(head, sequence) AS head, min(first_sequence) AS first_sequence
+        FROM cursors
+        GROUP BY enforcer, epoch
+    )
+    WINDOW history AS (PARTITION BY enforcer ORDER BY epoch)
+    QUALIFY first_sequence = 1
+)
+SELECT
+    'gap' AS problem, enforcer, epoch,
+    (coalesce(before, 0) + 1)::UBIGINT AS first_sequence,
+    (first_sequence - 1)::UBIGINT AS last_sequence,
+    'these events have not arrived' AS detail
+FROM runs
+WHERE first_sequence > coalesce(before + 1, 1)
+UNION ALL
+SELECT
+    'fork', enforcer, epoch, first_sequence, sequence,
+    'these events do not follow the ones before them'
+FROM runs
+WHERE first_sequence = before + 1 AND previous_hash != before_head
+UNION ALL
+SELECT
+    'unlinked epoch', enforcer, epoch, 1::UBIGINT, 1::UBIGINT,
+    'starts from another head than epoch ' || before_epoch || ' ended with'
+FROM links
+WHERE before_epoch IS NOT NULL AND previous_hash != before_head
+UNION ALL
+SELECT 'quarantined', enforcer, epoch, sequence, sequence, reason
+FROM quarantine;
+COMMENT ON VIEW integrity IS 'What is wrong with the history now: empty means every chain is whole.';
+COMMENT ON COLUMN integrity.problem IS 'gap, fork, unlinked epoch or quarantined.';
+COMMENT ON COLUMN integrity.enforcer IS 'Whose history.';
+COMMENT ON COLUMN integrity.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN integrity.first_sequence IS 'First event it is about; 0: a whole message.';
+COMMENT ON COLUMN integrity.last_sequence IS 'Last event it is about.';
+COMMENT ON COLUMN integrity.detail IS 'What is known of it.';
+
+CREATE OR REPLACE VIEW refused_requests AS
+SELECT
+    time, enforcer, server, "grant", code, reason, transport, http_status, rpc_error_code, method,
+    wire_tool, request_bytes, count, epoch, sequence
+FROM refusal_events;
+COMMENT ON VIEW refused_requests IS 'What reached an enforcer and was no call to decide: malformed, a batch, without a valid grant.';
+COMMENT ON COLUMN refused_requests.time IS 'When, UTC.';
+COMMENT ON COLUMN refused_requests.enforcer IS 'Who refused it.';
+COMMENT ON COLUMN refused_requests.server IS 'Upstream it was meant for.';
+COMMENT ON COLUMN refused_requests."grant" IS 'Grant that was presented; empty where there was none.';
+COMMENT ON COLUMN refused_requests.code IS 'Stable word for why: parse, batch, duplicate_key, unauthenticated, ...';
+COMMENT ON COLUMN refused_requests.reason IS 'What the sender read.';
+COMMENT ON COLUMN refused_requests.transport IS 'http or stdio.';
+COMMENT ON COLUMN refused_requests.http_status IS 'HTTP status it was answered with; 0 for stdio.';
+COMMENT ON COLUMN refused_requests.rpc_error_code IS 'JSON-RPC error code it was answered with; 0: none.';
+COMMENT ON COLUMN refused_requests.method IS 'JSON-RPC method, where it could be read.';
+COMMENT ON COLUMN refused_requests.wire_tool IS 'Tool name, where it could be read.';
+COMMENT ON COLUMN refused_requests.request_bytes IS 'Size of the request.';
+COMMENT ON COLUMN refused_requests.count IS 'How many alike this row stands for.';
+COMMENT ON COLUMN refused_requests.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN refused_requests.sequence IS 'Place in that epoch.';
+
+CREATE OR REPLACE VIEW notifications AS
+SELECT time, alert_id, status, receiver, delivered, attempts, detail
+FROM notices;
+COMMENT ON VIEW notifications IS 'Who was told of which alert, or could not be.';
+COMMENT ON COLUMN notifications.time IS 'When it was told or given up, UTC.';
+COMMENT ON COLUMN notifications.alert_id IS 'Which alert.';
+COMMENT ON COLUMN notifications.status IS 'firing or resolved.';
+COMMENT ON COLUMN notifications.receiver IS 'Name of the receiver.';
+COMMENT ON COLUMN notifications.delivered IS 'Whether it took the message.';
+COMMENT ON COLUMN notifications.attempts IS 'How often it was tried.';
+COMMENT ON COLUMN notifications.detail IS 'What went wrong; empty where nothing did.';

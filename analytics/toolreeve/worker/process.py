@@ -1,0 +1,221 @@
+"""The worker as a process: what it opens, what runs side by side, how it ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from ipaddress import ip_address
+from pathlib import Path
+from socket import gethostname
+
+import structlog
+from grpc import aio
+
+from toolreeve.audit import AlertRaised, Draft, EnforcerStarted, EnforcerStopped
+from toolreeve.bus import Publisher, Subjects, connect, ship
+from toolreeve.decision import Instant
+from toolreeve.decision.instant import SECOND
+from toolreeve.outbox import Outbox
+from toolreeve.runtime.clock import Clock
+from toolreeve.runtime.process import Stopping, until_stopped, write_ready_file
+from toolreeve.runtime.settings import SettingsError
+from toolreeve.v1.query_pb2 import DESCRIPTOR as QUERY_FILE
+from toolreeve.v1.query_pb2_grpc import add_QueryServiceServicer_to_server
+from toolreeve.warehouse import report
+from toolreeve.warehouse.errors import WarehouseError
+from toolreeve.warehouse.executor import QueryExecutor
+from toolreeve.warehouse.parts import Parts
+from toolreeve.warehouse.store import Notification, Warehouse
+from toolreeve.wire import pack
+from toolreeve.worker.audit_stream import AuditStream
+from toolreeve.worker.health import Health
+from toolreeve.worker.materialise import Loaded, Materialiser
+from toolreeve.worker.notify import Notice, Webhook
+from toolreeve.worker.service import QueryService
+from toolreeve.worker.settings import WorkerSettings
+from toolreeve.worker.watch import Watch
+
+log = structlog.get_logger()
+
+TIDYING_SECONDS = 1.0
+UPKEEP_TIDYINGS = 30
+GRACE_SECONDS = 2.0
+
+
+async def serve(
+    settings: WorkerSettings, stopping: Stopping, *, ready_file: Path | None = None
+) -> int:
+    """Run the worker until it is asked to end; returns the process's exit code.
+
+    `ready_file` gets {"query": "HOST:PORT"} once queries are answered, which needs no NATS.
+    Raises WarehouseError and OutboxError where its files cannot be had.
+    """
+    clock = Clock()
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as ends:
+        warehouse = Warehouse.open(
+            settings.warehouse_path, at=clock.now(), threads=settings.duckdb_threads
+        )
+        ends.callback(warehouse.close)
+        outbox = Outbox[Draft].open(
+            settings.folder / "outbox",
+            owner=settings.name,
+            pack=pack(settings.name),
+            settings=settings.outbox,
+        )
+        ends.push_async_callback(outbox.close)
+        connection = await ends.enter_async_context(
+            connect(settings.nats_url, name=settings.name, prefix=settings.prefix)
+        )
+        subjects = Subjects(settings.prefix)
+        stream = AuditStream(connection, stream=subjects.audit_stream, durable=settings.name)
+        notifier = Notifier(settings, warehouse, clock)
+        watch = Watch(settings.rules, outbox, clock.now, notifier.tell)
+        await asyncio.to_thread(watch.restore, warehouse)
+        await notifier.resume(watch.on_record())
+        parts = await asyncio.to_thread(Parts, warehouse, settings.folder / "parts")
+        loaded = Loaded()
+        executor = QueryExecutor(parts, settings.query)
+        service = QueryService(warehouse, executor, stream, loaded)
+        address = await ends.enter_async_context(_serving(settings, service))
+        materialiser = Materialiser(
+            settings,
+            connection=connection,
+            stream=stream,
+            warehouse=warehouse,
+            watch=watch,
+            clock=clock,
+            loaded=loaded,
+        )
+        publisher = Publisher(
+            connection, subjects.audit(settings.name), stream=subjects.audit_stream
+        )
+        started = EnforcerStarted(
+            software_version=version("toolreeve"), host=gethostname(), servers=()
+        )
+        log.info("worker.started", query=address, data=str(settings.folder))
+        write_ready_file(ready_file, {"query": address})
+        await _until_stopped(
+            stopping,
+            materialiser.run(outbox, started),
+            ship(outbox, publisher, enforcer=settings.name, settings=settings.ship),
+            notifier.run(),
+            _keep_up(warehouse, parts),
+        )
+        if materialiser.begun:
+            # Shipped at the next start, if not now.
+            await outbox.append(Draft(clock.now(), EnforcerStopped(reason=stopping.reason)))
+        log.info("worker.stopped", reason=stopping.reason)
+    return 0
+
+
+async def _until_stopped(stopping: Stopping, *tasks: Coroutine[object, object, None]) -> None:
+    """Run side by side until asked to end. A warehouse that broke down is said as such."""
+    try:
+        await until_stopped(stopping, *tasks)
+    except ExceptionGroup as group:
+        broken: Exception | None = group.subgroup(WarehouseError)
+        while isinstance(broken, ExceptionGroup):
+            broken = broken.exceptions[0]
+        if broken is None:
+            raise
+        raise broken from group
+
+
+class Notifier:
+    """All receivers, and the record of what they were told."""
+
+    def __init__(self, settings: WorkerSettings, warehouse: Warehouse, clock: Clock) -> None:
+        self._resend_ns = settings.resend_seconds * SECOND
+        self._warehouse = warehouse
+        self._clock = clock
+        self._endings: asyncio.Queue[Notification] = asyncio.Queue()
+        self._webhooks = [Webhook(each, self._endings.put_nowait) for each in settings.webhooks]
+
+    def tell(self, raised: AlertRaised, resolved_at: Instant | None) -> None:
+        """Tell every receiver of a change."""
+        for webhook in self._webhooks:
+            webhook.tell(Notice(raised, resolved_at))
+
+    async def resume(self, alerts: tuple[tuple[AlertRaised, Instant | None], ...]) -> None:
+        """Tell what a crash kept from being told, of alerts that are not too old for it."""
+        told = await asyncio.to_thread(report.told, self._warehouse)
+        oldest = self._clock.now() - self._resend_ns
+        for raised, resolved_at in alerts:
+            for webhook in self._webhooks:
+                notice = Notice(raised, resolved_at)
+                key = (raised.alert_id, notice.status, webhook.settings.name)
+                if (resolved_at or raised.crossed_at) >= oldest and key not in told:
+                    webhook.tell(notice)
+
+    async def run(self) -> None:
+        """Send and record, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for webhook in self._webhooks:
+                tasks.create_task(webhook.run(), name=f"webhook:{webhook.settings.name}")
+            tasks.create_task(self._record(), name="notifications")
+
+    async def _record(self) -> None:
+        while True:
+            ending = await self._endings.get()
+            await asyncio.to_thread(self._warehouse.note, [ending], at=self._clock.now())
+
+
+@asynccontextmanager
+async def _serving(settings: WorkerSettings, service: QueryService) -> AsyncGenerator[str]:
+    """Answer on gRPC inside; gives the address, with the port that was found for port 0."""
+    server = aio.server(
+        options=[
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_connection_age_ms", 30 * 60 * 1000),
+            ("grpc.so_reuseport", 0),
+        ]
+    )
+    add_QueryServiceServicer_to_server(service, server)
+    health = Health(server)
+    host = settings.listen.rpartition(":")[0]
+    port = _bind(server, settings)
+    await server.start()
+    await health.serving(QUERY_FILE.services_by_name["QueryService"].full_name)
+    try:
+        yield f"{host}:{port}"
+    finally:
+        await health.ending()
+        await server.stop(GRACE_SECONDS)
+
+
+def _bind(server: aio.Server, settings: WorkerSettings) -> int:
+    """Take the address; returns the port. Raises SettingsError where it cannot be had."""
+    host, _, port = settings.listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise SettingsError("listen", f"{settings.listen} is no address", "write HOST:PORT")
+    if not (settings.plaintext or _is_loopback(host)):
+        raise SettingsError(
+            "listen",
+            f"nothing encrypts {settings.listen}, and it is not on loopback",
+            "listen on 127.0.0.1, or set plaintext = true where the network is trusted",
+        )
+    try:
+        return server.add_insecure_port(settings.listen)
+    except RuntimeError as error:
+        raise SettingsError(
+            "listen", f"cannot listen on {settings.listen}", "is another process using the port?"
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+async def _keep_up(warehouse: Warehouse, parts: Parts) -> None:
+    """Keep the copies near what is committed and few; move the log into the file now and then."""
+    while True:
+        parts.release(await asyncio.to_thread(parts.snapshot))
+        for _ in range(UPKEEP_TIDYINGS):
+            await asyncio.sleep(TIDYING_SECONDS)
+            await asyncio.to_thread(parts.tidy)
+        await asyncio.to_thread(warehouse.checkpoint)

@@ -1,0 +1,197 @@
+"""The query service on gRPC: what people and programs may ask of the audit history."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from itertools import islice
+
+import grpc
+from grpc import aio
+
+from toolreeve.audit import Decided
+from toolreeve.decision import Instant
+from toolreeve.v1 import query_pb2 as pb
+from toolreeve.v1.query_pb2_grpc import QueryServiceServicer
+from toolreeve.warehouse import report
+from toolreeve.warehouse.errors import QueryError
+from toolreeve.warehouse.executor import Answer, End, Header, QueryExecutor, Rows
+from toolreeve.warehouse.report import AlertRecord, DecisionRecord, ToolUsage
+from toolreeve.warehouse.store import Warehouse
+from toolreeve.wire import write_alert, write_completed, write_decided
+from toolreeve.worker.audit_stream import AuditStream
+from toolreeve.worker.materialise import Loaded
+
+PENDING_UNKNOWN = -1
+TAIL_LAST_MAX = 10_000
+TAIL_CHUNK = 500
+TAIL_PAUSE_SECONDS = 0.05
+"""Loads that come closer together than this are shown together."""
+
+_STATUS = {
+    "refused": grpc.StatusCode.INVALID_ARGUMENT,
+    "invalid": grpc.StatusCode.INVALID_ARGUMENT,
+    "cut": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "unavailable": grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class QueryService(QueryServiceServicer):
+    """Answers from one warehouse."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        executor: QueryExecutor,
+        stream: AuditStream,
+        loaded: Loaded,
+    ) -> None:
+        self._warehouse = warehouse
+        self._executor = executor
+        self._stream = stream
+        self._loaded = loaded
+
+    async def RunQuery(  # noqa: N802  the contract's name
+        self, request: pb.RunQueryRequest, context: aio.ServicerContext[object, object]
+    ) -> AsyncIterator[pb.RunQueryResponse]:
+        """One SELECT in a process of its own. A refusal says why and where."""
+        answers = self._executor.run(
+            request.sql, rows_max=request.rows_max, seconds_max=request.seconds_max
+        )
+        try:
+            async with contextlib.aclosing(answers):
+                async for answer in answers:
+                    yield _answer(answer)
+        except QueryError as error:
+            await context.abort(_STATUS[error.code], str(error))
+
+    async def ReportUsage(  # noqa: N802
+        self,
+        request: pb.ReportUsageRequest,
+        context: object,  # noqa: ARG002
+    ) -> pb.ReportUsageResponse:
+        """Use of each effective tool."""
+        tools = await asyncio.to_thread(
+            report.usage,
+            self._warehouse,
+            since=Instant(request.since_unix_nano),
+            server=request.server,
+        )
+        return pb.ReportUsageResponse(tools=map(_usage, tools))
+
+    async def ListAlerts(  # noqa: N802
+        self,
+        request: pb.ListAlertsRequest,
+        context: object,  # noqa: ARG002
+    ) -> pb.ListAlertsResponse:
+        """Alerts, the newest first."""
+        found = await asyncio.to_thread(
+            report.alerts,
+            self._warehouse,
+            since=Instant(request.since_unix_nano),
+            open_only=request.open_only,
+        )
+        return pb.ListAlertsResponse(alerts=map(_alert, found))
+
+    async def TailDecisions(  # noqa: N802
+        self,
+        request: pb.TailDecisionsRequest,
+        context: object,  # noqa: ARG002
+    ) -> AsyncIterator[pb.TailDecisionsResponse]:
+        """The newest decisions, then each one as it is committed."""
+        shown = self._warehouse.last_load
+        last = min(request.last, TAIL_LAST_MAX)
+        if last > 0:
+            async for record in self._records(request, 0, shown, last):
+                yield _tailed(record)
+        while True:
+            coming = asyncio.ensure_future(self._loaded.wait())
+            try:
+                newest = self._warehouse.last_load
+                if newest > shown:
+                    async for record in self._records(request, shown, newest, None):
+                        yield _tailed(record)
+                    shown = newest
+                    await asyncio.sleep(TAIL_PAUSE_SECONDS)
+                else:
+                    await coming
+            finally:
+                coming.cancel()
+
+    async def GetProgress(  # noqa: N802
+        self,
+        request: pb.GetProgressRequest,  # noqa: ARG002
+        context: object,  # noqa: ARG002
+    ) -> pb.GetProgressResponse:
+        """How far the warehouse has come; `pending` is -1 while NATS cannot say."""
+        pending = await self._stream.pending()
+        marks = await asyncio.to_thread(self._warehouse.watermarks)
+        return pb.GetProgressResponse(
+            watermarks=[
+                pb.Watermark(
+                    enforcer_id=mark.enforcer,
+                    epoch=mark.position.epoch,
+                    sequence=mark.position.sequence,
+                    head=mark.head,
+                )
+                for mark in marks
+            ],
+            pending=PENDING_UNKNOWN if pending is None else pending,
+        )
+
+    async def _records(
+        self, request: pb.TailDecisionsRequest, after: int, up_to: int, newest: int | None
+    ) -> AsyncIterator[DecisionRecord]:
+        records = report.decisions(
+            self._warehouse,
+            after_load=after,
+            up_to_load=up_to,
+            server=request.server,
+            tool=request.tool,
+            newest=newest,
+        )
+        while chunk := await asyncio.to_thread(list, islice(records, TAIL_CHUNK)):
+            for record in chunk:
+                yield record
+
+
+def _answer(answer: Answer) -> pb.RunQueryResponse:
+    match answer:
+        case Header(columns=columns):
+            named = [pb.QueryColumn(name=name, type=kind) for name, kind in columns]
+            return pb.RunQueryResponse(header=pb.QueryHeader(columns=named))
+        case Rows(rows_json=rows_json, count=count):
+            return pb.RunQueryResponse(rows=pb.QueryRows(rows_json=rows_json, count=count))
+        case End(rows=rows, elapsed_ms=elapsed_ms, truncated=truncated):
+            end = pb.QueryEnd(rows=rows, elapsed_ms=elapsed_ms, truncated=truncated)
+            return pb.RunQueryResponse(end=end)
+
+
+def _usage(tool: ToolUsage) -> pb.ToolUsage:
+    return pb.ToolUsage(
+        server=tool.server,
+        tool=tool.tool,
+        calls=tool.calls,
+        allowed=tool.allowed,
+        denied=tool.denied,
+        limited=tool.limited,
+        failed=tool.failed,
+        p50_ms=tool.p50_ms,
+        p95_ms=tool.p95_ms,
+        agents=tool.agents,
+        last_unix_nano=tool.last_at,
+    )
+
+
+def _alert(alert: AlertRecord) -> pb.Alert:
+    return pb.Alert(raised=write_alert(alert.raised), resolved_unix_nano=alert.resolved_at or 0)
+
+
+def _tailed(record: DecisionRecord) -> pb.TailDecisionsResponse:
+    decided = record.decided.body
+    assert isinstance(decided, Decided)
+    return pb.TailDecisionsResponse(
+        decision_id=record.decided.id,
+        time_unix_nano=record.decided.at,
+        decided=write_decided(decided),
+        completed=None if record.completed is None else write_completed(record.completed),
+    )

@@ -1,0 +1,66 @@
+"""What may be set about the worker."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+from platformdirs import user_data_path
+
+from toolreeve.bus import ConsumeSettings, ShipSettings, StreamSettings
+from toolreeve.detect import BurstRule
+from toolreeve.outbox import OutboxSettings
+from toolreeve.runtime.log import Level
+from toolreeve.warehouse.executor import QuerySettings
+
+
+class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A receiver of alerts in the shape Alertmanager sends to its webhook receivers."""
+
+    name: str = "webhook"
+    url: Annotated[str, Meta(pattern=r"^https?://[!-~]+$")]
+    bearer_token: Annotated[str, Meta(pattern=r"^[!-~]*$")] = ""
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 10.0
+    attempts_max: Annotated[int, Meta(gt=0)] = 8
+    waiting_max: Annotated[int, Meta(gt=0)] = 1_000
+    """Messages that wait; above this the oldest is given up."""
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about one worker."""
+
+    name: str = "worker"
+    """Owner of its outbox and name of its consumer: one worker a name."""
+    data: str = ""
+    """Folder of the warehouse, its copies and the outbox; empty: the user's data folder."""
+    nats_url: str = "nats://127.0.0.1:4222"
+    prefix: str = "toolreeve"
+    listen: str = "127.0.0.1:8462"
+    """Where the query service is offered; port 0: any that is free."""
+    plaintext: bool = False
+    """Must be set to listen beyond loopback, where nothing encrypts what is asked and answered."""
+    log_level: Level = "info"
+    rules: tuple[BurstRule, ...] = (BurstRule(),)
+    webhooks: tuple[WebhookSettings, ...] = ()
+    resend_seconds: Annotated[int, Meta(ge=0)] = 3_600
+    """After a restart receivers are told what they were not told of the last so many seconds."""
+    duckdb_threads: Annotated[int, Meta(gt=0)] = 2
+    query: QuerySettings = msgspec.field(default_factory=QuerySettings)
+    consume: ConsumeSettings = msgspec.field(
+        default_factory=lambda: ConsumeSettings(ack_seconds=5.0)
+    )
+    """What a killed worker had not acknowledged comes again after `ack_seconds`. A load that takes
+    longer only means that its messages come twice, which the cursors know."""
+    stream: StreamSettings = msgspec.field(default_factory=StreamSettings)
+    ship: ShipSettings = msgspec.field(default_factory=ShipSettings)
+    outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of this worker lies."""
+        return Path(self.data) if self.data else user_data_path("toolreeve") / self.name
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file."""
+        return self.folder / "warehouse.duckdb"

@@ -1,0 +1,47 @@
+"""What may be kept of a call's arguments.
+
+Names always; the values of listed pointers, so that "which VM was restarted 40 times?" has an
+answer; the rest only as a keyed hash, so that equal calls can be recognised on one enforcer and
+nobody can guess a value from its hash without the key.
+"""
+
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+
+from msgspec import Struct
+
+from toolreeve.audit.event import Arguments, KeptArgument
+from toolreeve.policy import canonical_json, parse_pointer, resolve
+
+VALUE_CHARACTERS_MAX = 256
+NAMES_MAX = 64
+
+
+class Redaction(Struct, frozen=True, kw_only=True):
+    """Which values stand, and the key of the hash over all arguments.
+
+    `keep` are JSON Pointers into the effective arguments. Only strings, numbers, booleans and
+    null are kept; an object or a list at a listed pointer is not.
+    """
+
+    keep: tuple[str, ...]
+    key: bytes
+
+
+def redact(arguments: Mapping[str, object], redaction: Redaction) -> Arguments:
+    """Keep what `redaction` allows of `arguments`."""
+    canonical = canonical_json(arguments)
+    kept: list[KeptArgument] = []
+    for pointer in redaction.keep:
+        found, value = resolve(arguments, parse_pointer(pointer))
+        if found and not isinstance(value, dict | list):
+            text = canonical_json(value).decode()
+            if len(text) <= VALUE_CHARACTERS_MAX:
+                kept.append(KeptArgument(pointer, text))
+    return Arguments(
+        names=tuple(sorted(arguments)[:NAMES_MAX]),
+        kept=tuple(kept),
+        keyed_hash=hmac.digest(redaction.key, canonical, sha256),
+        size_bytes=len(canonical),
+    )

@@ -1,0 +1,183 @@
+"""A policy made ready for the hot path, once per revision."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+from toolreeve.decision.conditions import CompiledClause, Kind, compile_clauses
+from toolreeve.decision.counters import PreparedLimit, prepare_limits
+from toolreeve.policy import (
+    Action,
+    Default,
+    Dispatch,
+    Mode,
+    Policy,
+    ToolRule,
+    write_pointer,
+)
+from toolreeve.policy.catalogue import class_of_name
+from toolreeve.policy.glob import literal_prefix, matches
+from toolreeve.policy.model import CLASS_PREFIX, is_class, is_glob
+from toolreeve.policy.schema_check import compile_schema
+
+LOOKUPS_MAX = 4096
+
+Misfit = Callable[[Mapping[str, object]], str | None]
+"""Why arguments do not fit a schema, in words without their values; None where they fit."""
+
+
+class CompiledRule(Struct, frozen=True, kw_only=True):
+    """A rule with everything on the way of a call made ready.
+
+    `rule` is None for a tool that only `default: allow` lets through. Clauses and limits are
+    those of `all_tools`, then the rule's own.
+    """
+
+    rule: ToolRule | None
+    pointer: str
+    action: Action
+    mode: Mode
+    reason: str
+    misfit: Misfit | None
+    require: tuple[CompiledClause, ...]
+    deny_if: tuple[CompiledClause, ...]
+    limits: tuple[PreparedLimit, ...]
+
+
+class CompiledPolicy:
+    """Answers which rule holds for a tool in the time of one dictionary look-up."""
+
+    def __init__(self, policy: Policy, class_of: Callable[[str], str]) -> None:
+        self.policy = policy
+        self.revision = policy.revision
+        self.default = policy.default
+        self.mode = policy.mode
+        self._class_of = class_of
+        self._dispatch = {entry.wire_tool: entry for entry in policy.dispatch}
+        self._methods = dict(policy.methods)
+        common = policy.all_tools
+        self._require = compile_clauses(common.require, Kind.REQUIRE) if common else ()
+        self._deny_if = compile_clauses(common.deny_if, Kind.DENY_IF) if common else ()
+        self._limits = prepare_limits(common.limits) if common else ()
+        rules = [self._compile(rule) for rule in policy.tools]
+        self._exact: dict[str, CompiledRule] = {}
+        self._classes: dict[str, CompiledRule] = {}
+        globs: list[tuple[str, CompiledRule]] = []
+        for rule, compiled in zip(policy.tools, rules, strict=True):
+            if is_class(rule.pattern):
+                self._classes[rule.pattern.removeprefix(CLASS_PREFIX)] = compiled
+            elif is_glob(rule.pattern):
+                globs.append((rule.pattern, compiled))
+            else:
+                self._exact[rule.pattern] = compiled
+        self._globs = sorted(
+            globs, key=lambda glob: (-len(literal_prefix(glob[0])), -len(glob[0]), glob[0])
+        )
+        self._unlisted = self._compile_unlisted()
+        self._hidden = frozenset(pattern for pattern in policy.hide if not is_glob(pattern))
+        self._hidden_globs = tuple(pattern for pattern in policy.hide if is_glob(pattern))
+        self.rule_for = lru_cache(maxsize=LOOKUPS_MAX)(self._rule_for)
+        self.hides = lru_cache(maxsize=LOOKUPS_MAX)(self._hides)
+
+    def dispatch_of(self, wire_tool: str) -> Dispatch | None:
+        """How a wire tool names its operation; None for a tool that is its own operation."""
+        return self._dispatch.get(wire_tool)
+
+    def method(self, method: str) -> Default:
+        """Whether a request that is no tool call may pass."""
+        return self._methods.get(method, self.default)
+
+    def matching(self, tool: str) -> list[CompiledRule]:
+        """Every rule that speaks of a tool, the most specific first.
+
+        The exact name, then globs by the length of what stands before their first wildcard, then
+        by their own length and their letters: never by their order in the document, which is no
+        part of a revision. A risk class speaks only of tools that nothing else names.
+        """
+        found = [compiled for glob, compiled in self._globs if matches(glob, tool)]
+        exact = self._exact.get(tool)
+        if exact is not None:
+            found.insert(0, exact)
+        if not found and self._classes:
+            of_class = self._classes.get(self._class_of(tool))
+            if of_class is not None:
+                found.append(of_class)
+        return found
+
+    def may_call(self, tool: str) -> bool:
+        """Whether calls of an effective tool can get through, conditions and limits aside."""
+        if self.hides(tool):
+            return self.mode is not Mode.ENFORCE
+        rule = self.rule_for(tool)
+        if rule is None:
+            return self.mode is not Mode.ENFORCE
+        return rule.action is not Action.DENY or rule.mode is not Mode.ENFORCE
+
+    def denies(self, tool: str) -> bool:
+        """Whether a rule denies an effective tool outright, and is carried out."""
+        rule = self.rule_for(tool)
+        return rule is not None and rule.action is Action.DENY and rule.mode is Mode.ENFORCE
+
+    def _hides(self, tool: str) -> bool:
+        return tool in self._hidden or any(matches(glob, tool) for glob in self._hidden_globs)
+
+    def _rule_for(self, tool: str) -> CompiledRule | None:
+        """The rule that holds for an effective tool; None where the default denies it.
+
+        A rule that denies beats one that allows, however specific; then the most specific wins.
+        """
+        rules = self.matching(tool)
+        denying = (rule for rule in rules if rule.action is Action.DENY)
+        return next(denying, rules[0] if rules else self._unlisted)
+
+    def _compile(self, rule: ToolRule) -> CompiledRule:
+        return CompiledRule(
+            rule=rule,
+            pointer=rule.pointer,
+            action=rule.action,
+            mode=rule.mode or self.mode,
+            reason=rule.reason,
+            misfit=None if rule.arguments is None else _misfit(rule.arguments),
+            require=(*self._require, *compile_clauses(rule.require, Kind.REQUIRE)),
+            deny_if=(*self._deny_if, *compile_clauses(rule.deny_if, Kind.DENY_IF)),
+            limits=(*self._limits, *prepare_limits(rule.limits)),
+        )
+
+    def _compile_unlisted(self) -> CompiledRule | None:
+        if self.default is Default.DENY:
+            return None
+        return CompiledRule(
+            rule=None,
+            pointer="/default",
+            action=Action.ALLOW,
+            mode=self.mode,
+            reason="",
+            misfit=None,
+            require=self._require,
+            deny_if=self._deny_if,
+            limits=self._limits,
+        )
+
+
+def _misfit(schema: Mapping[str, object]) -> Misfit:
+    validator = compile_schema(schema)
+
+    def why(arguments: Mapping[str, object]) -> str | None:
+        if validator.is_valid(arguments):
+            return None
+        error: Any = next(iter(validator.iter_errors(arguments)))
+        place = write_pointer(list(error.instance_path)) or "the arguments"
+        keywords = [step for step in error.schema_path if isinstance(step, str)]
+        return f"{place} breaks {keywords[-1] if keywords else 'the schema'}"
+
+    return why
+
+
+def compile_policy(policy: Policy, class_of: Callable[[str], str] | None = None) -> CompiledPolicy:
+    """Make a policy ready to decide by.
+
+    `class_of` gives the risk class of an effective tool by its name, for rules over classes.
+    """
+    return CompiledPolicy(policy, class_of or class_of_name)

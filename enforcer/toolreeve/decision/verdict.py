@@ -1,0 +1,75 @@
+"""What was decided about a call."""
+
+from decimal import Decimal
+from enum import Enum
+
+from msgspec import Struct
+
+from toolreeve.decision.instant import Instant
+from toolreeve.policy import Mode, Refund
+
+
+class Effect(Enum):
+    """What becomes of the call."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class Code(Enum):
+    """Why, as a stable word that programs may rely on. Documented in `docs/reference/codes.md`."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    DEFAULT_DENIED = "default_denied"
+    HIDDEN = "hidden"
+    BAD_ARGUMENTS = "bad_arguments"
+    REQUIRE_FAILED = "require_failed"
+    DENY_IF_HELD = "deny_if_held"
+    CONDITION_ERROR = "condition_error"
+    APPROVAL_REQUIRED = "approval_required"
+    LIMITED = "limited"
+    BAD_AMOUNT = "bad_amount"
+    HELD = "held"
+    NO_POLICY = "no_policy"
+    BAD_OPERATION = "bad_operation"
+
+
+class Reservation(Struct, frozen=True, kw_only=True):
+    """What an admitted call has counted under one limit.
+
+    `bucket` says whose count it is, without the values it is kept by (see `Counters`);
+    `refund_on` are the endings of the call that give it back.
+    """
+
+    counter: str
+    bucket: str
+    window_ns: int
+    calendar: bool
+    amount: Decimal
+    at: Instant
+    refund_on: frozenset[Refund] = frozenset()
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """An answer with its grounds.
+
+    `code` says what the rules make of the call, `effect` what becomes of it: in a mode that does
+    not enforce, a call that the rules refuse is let through. `rule` is a JSON Pointer into the
+    policy, empty where no rule decided. `retry_after_ms` is set where waiting helps: then one
+    more call is admitted. `counter` names the limit that was full.
+    """
+
+    effect: Effect
+    code: Code
+    rule: str = ""
+    reason: str = ""
+    retry_after_ms: int | None = None
+    counter: str = ""
+    mode: Mode = Mode.ENFORCE
+    reservations: tuple[Reservation, ...] = ()
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the rules refuse the call, carried out or not."""
+        return self.code is not Code.ALLOWED

@@ -1,0 +1,57 @@
+"""What an enforcer wants done. Each is done, to its end, before the next of its list."""
+
+from msgspec import Struct
+
+from toolreeve.audit import Draft
+from toolreeve.decision import Reservation, Verdict
+
+
+class Append(Struct, frozen=True):
+    """Have this on disk. Where that fails, nothing that follows it may be done."""
+
+    draft: Draft
+
+
+class Forward(Struct, frozen=True):
+    """Send the call on to its upstream.
+
+    `reservations` are those that its ending may give back: they come back with `CallEnded`.
+    `warning` is to be told to the agent beside the answer, where there is one.
+    """
+
+    reservations: tuple[Reservation, ...] = ()
+    warning: str = ""
+
+
+class Answer(Struct, frozen=True):
+    """Tell the agent that the call is refused, and why.
+
+    `verdict` is what the agent may know of it; None: that there is no such tool.
+    """
+
+    verdict: Verdict | None
+    tool: str
+    policy_revision: str
+
+
+class Accept(Struct, frozen=True, kw_only=True):
+    """Tell the control plane that a revision is in force."""
+
+    server: str
+    policy: str
+    revision: str
+    manifest_sequence: int
+
+
+class Reject(Struct, frozen=True, kw_only=True):
+    """Tell the control plane that a revision was refused, and why."""
+
+    server: str
+    policy: str
+    revision: str
+    manifest_sequence: int
+    code: str
+    reason: str
+
+
+Action = Append | Forward | Answer | Accept | Reject

@@ -1,0 +1,263 @@
+"""One enforcer: its policies, counters and holds, and what it makes of what comes in."""
+
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from toolreeve.audit import (
+    Completed,
+    Decided,
+    Draft,
+    HoldPlaced,
+    HoldReleased,
+    Outcome,
+    PolicyApplied,
+    PolicyRefused,
+    Redaction,
+    Reservation,
+    redact,
+)
+from toolreeve.decision import (
+    Call,
+    Code,
+    CompiledPolicy,
+    Counters,
+    Effect,
+    EffectiveTool,
+    Hold,
+    Holds,
+    Instant,
+    NamelessCall,
+    Verdict,
+    compile_policy,
+    decide,
+    effective_tool,
+    unlisted,
+)
+from toolreeve.enforcement.actions import Accept, Action, Answer, Append, Forward, Reject
+from toolreeve.enforcement.answers import warning_text
+from toolreeve.enforcement.incoming import (
+    ArrivedCall,
+    CallArrived,
+    CallEnded,
+    HoldLifted,
+    HoldOrdered,
+    HoldsReplaced,
+    Incoming,
+    PolicyOffered,
+    PolicyUnfit,
+    RequestUnfit,
+)
+from toolreeve.enforcement.visibility import method_allowed, visible_tools
+from toolreeve.policy import Mode, Refund
+
+CONTROL_PLANE = "control"
+_ENDINGS = {
+    Outcome.NOT_SENT: Refund.NOT_SENT,
+    Outcome.RPC_ERROR: Refund.RPC_ERROR,
+    Outcome.TOOL_ERROR: Refund.TOOL_ERROR,
+}
+
+
+class Enforcer:
+    """Decides every call on its servers. No I/O; time comes in as an argument.
+
+    `stopwatch` measures how long a decision took, in nanoseconds; it decides nothing.
+    """
+
+    def __init__(
+        self, *, redaction: Redaction, counters: Counters, stopwatch: Callable[[], int]
+    ) -> None:
+        self._redaction = redaction
+        self._counters = counters
+        self._stopwatch = stopwatch
+        self._holds = Holds()
+        self._policies: dict[str, CompiledPolicy] = {}
+
+    def receive(self, incoming: Incoming, at: Instant) -> list[Action]:
+        """What must be done about `incoming`, in order."""
+        match incoming:
+            case CallArrived(call=call):
+                return self._call(call, at)
+            case CallEnded(completed=completed, reservations=reservations):
+                return [Append(Draft(at, self._settled(completed, reservations, at)))]
+            case RequestUnfit(refused=refused):
+                return [Append(Draft(at, refused))]
+            case PolicyOffered():
+                return self._apply(incoming, at)
+            case PolicyUnfit():
+                return self._refuse(incoming, at)
+            case HoldOrdered(hold=hold):
+                return self._place(hold, at)
+            case HoldLifted():
+                return self._release(incoming.hold_id, incoming.actor, incoming.reason, at)
+            case HoldsReplaced(holds=holds):
+                return self._replace_holds(holds, at)
+            case _:
+                assert_never(incoming)
+
+    def policy_of(self, server: str) -> CompiledPolicy | None:
+        """The policy in force for `server`; None denies everything."""
+        return self._policies.get(server)
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """All holds in force."""
+        return tuple(self._holds.by_id.values())
+
+    def visible(self, server: str, tools: Sequence[object]) -> list[object]:
+        """Those members of a `tools/list` result that may be called here at all."""
+        return visible_tools(self._policies.get(server), tools)
+
+    def method_allowed(self, server: str, method: str) -> bool:
+        """Whether a request that is not a tool call may pass."""
+        return method_allowed(self._policies.get(server), method)
+
+    def _call(self, call: ArrivedCall, at: Instant) -> list[Action]:
+        began = self._stopwatch()
+        expired: list[Action] = []
+        for hold in self._holds.expired(at):
+            expired += self._release(hold.hold_id, hold.actor, "expired", at)
+        policy = self._policies.get(call.server)
+        dispatch = None if policy is None else policy.dispatch_of(call.wire_tool)
+        found = effective_tool(dispatch, call.wire_tool, call.arguments)
+        match found:
+            case NamelessCall(reason=reason):
+                verdict = Verdict(effect=Effect.DENY, code=Code.BAD_OPERATION, reason=reason)
+                tool = EffectiveTool(name=call.wire_tool, arguments=call.arguments)
+            case EffectiveTool():
+                tool = found
+                asked = Call(
+                    server=call.server,
+                    grant=call.grant,
+                    session=call.session,
+                    tool=tool.name,
+                    arguments=tool.arguments,
+                )
+                verdict = decide(policy, self._holds, self._counters, asked, at)
+        revision = "" if policy is None else policy.revision
+        decided = Decided(
+            server=call.server,
+            grant=call.grant,
+            agent=call.agent,
+            session=call.session,
+            request_id=call.request_id,
+            tool=tool.name,
+            wire_tool=call.wire_tool,
+            tool_group=tool.group,
+            effect=verdict.effect,
+            code=verdict.code.value,
+            rule=verdict.rule,
+            reason=verdict.reason,
+            policy_revision=revision,
+            retry_after_ms=verdict.retry_after_ms,
+            limit_counter=verdict.counter,
+            arguments=redact(tool.arguments, self._redaction),
+            protocol_version=call.protocol_version,
+            decision_ns=self._stopwatch() - began,
+            mode="" if verdict.mode is Mode.ENFORCE else verdict.mode.value,
+            reservations=verdict.reservations,
+        )
+        record = Append(Draft(at, decided))
+        if verdict.effect is Effect.ALLOW:
+            refundable = tuple(one for one in verdict.reservations if one.refund_on)
+            warning = warning_text(verdict) if verdict.mode is Mode.WARN else ""
+            return [*expired, record, Forward(refundable, warning)]
+        return [*expired, record, Answer(_shown(policy, verdict, tool.name), tool.name, revision)]
+
+    def _settled(
+        self, completed: Completed, reservations: Sequence[Reservation], at: Instant
+    ) -> Completed:
+        """The outcome, with what it gave back."""
+        ending = _ENDINGS.get(completed.outcome)
+        if ending is None or not reservations:
+            return completed
+        refunded = tuple(
+            one.counter
+            for one in reservations
+            if ending in one.refund_on and self._counters.refund(one, at)
+        )
+        return replace(completed, refunded=refunded)
+
+    def _apply(self, offered: PolicyOffered, at: Instant) -> list[Action]:
+        policy = offered.policy
+        accept = Accept(
+            server=offered.server,
+            policy=policy.name,
+            revision=policy.revision,
+            manifest_sequence=offered.manifest_sequence,
+        )
+        before = self._policies.get(offered.server)
+        if before is not None and before.revision == policy.revision:
+            return [accept] if offered.origin == CONTROL_PLANE else []
+        self._policies[offered.server] = compile_policy(policy)
+        applied = PolicyApplied(
+            server=offered.server,
+            policy=policy.name,
+            revision=policy.revision,
+            previous_revision="" if before is None else before.revision,
+            origin=offered.origin,
+            manifest_sequence=offered.manifest_sequence,
+        )
+        record = Append(Draft(at, applied))
+        return [record, accept] if offered.origin == CONTROL_PLANE else [record]
+
+    def _refuse(self, unfit: PolicyUnfit, at: Instant) -> list[Action]:
+        refused = PolicyRefused(
+            server=unfit.server,
+            policy=unfit.policy,
+            revision=unfit.revision,
+            code=unfit.code,
+            reason=unfit.reason,
+            origin=unfit.origin,
+        )
+        record = Append(Draft(at, refused))
+        if unfit.origin != CONTROL_PLANE:
+            return [record]
+        reject = Reject(
+            server=unfit.server,
+            policy=unfit.policy,
+            revision=unfit.revision,
+            manifest_sequence=unfit.manifest_sequence,
+            code=unfit.code,
+            reason=unfit.reason,
+        )
+        return [record, reject]
+
+    def _place(self, hold: Hold, at: Instant) -> list[Action]:
+        if self._holds.by_id.get(hold.hold_id) == hold:
+            return []
+        self._holds = self._holds.place(hold)
+        return [Append(Draft(at, HoldPlaced(hold=hold)))]
+
+    def _release(self, hold_id: str, actor: str, reason: str, at: Instant) -> list[Action]:
+        if hold_id not in self._holds.by_id:
+            return []
+        self._holds = self._holds.release(hold_id)
+        released = HoldReleased(hold_id=hold_id, actor=actor, reason=reason)
+        return [Append(Draft(at, released))]
+
+    def _replace_holds(self, holds: Sequence[Hold], at: Instant) -> list[Action]:
+        wanted = {hold.hold_id for hold in holds}
+        actions: list[Action] = []
+        for hold in self.holds:
+            if hold.hold_id not in wanted:
+                reason = "released while this enforcer was away"
+                actions += self._release(hold.hold_id, CONTROL_PLANE, reason, at)
+        for hold in holds:
+            actions += self._place(hold, at)
+        return actions
+
+
+def _shown(policy: CompiledPolicy | None, verdict: Verdict, tool: str) -> Verdict | None:
+    """The verdict that the agent may see; None: what the server says of a tool it does not have.
+
+    A hidden tool answers like one that nobody ever wrote down. Under `default: deny` that is
+    refused by the policy; under `default: allow` it would reach the server, which knows no such
+    tool.
+    """
+    if policy is None or verdict.code is not Code.HIDDEN:
+        return verdict
+    seen = unlisted(policy, tool)
+    return seen if seen.effect is Effect.DENY else None

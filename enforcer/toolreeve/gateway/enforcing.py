@@ -1,0 +1,138 @@
+"""An enforcer with everything it needs beside the proxy, for as long as it runs.
+
+The same behind an HTTP listener and inside `toolreeve wrap`: the station that decides and
+records, the bus that carries events away, the control stream or the files that bring policies.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from msgspec import Struct
+
+from toolreeve.audit import Draft, EnforcerStopped
+from toolreeve.enforcement import HoldsReplaced, PolicyOffered, PolicyUnfit
+from toolreeve.gateway.grants import Grants
+from toolreeve.gateway.holdfile import HoldFile
+from toolreeve.gateway.opening import Opened, open_station
+from toolreeve.gateway.policyfile import policy_of_file, watch
+from toolreeve.gateway.settings import BusSettings, GatewaySettings
+from toolreeve.gateway.station import Station
+from toolreeve.outbox import Outbox, OutboxError
+from toolreeve.runtime.process import Stopping
+
+log = structlog.get_logger()
+
+TRIM_SECONDS = 600.0
+LAST_WORD_SECONDS = 2.0
+
+
+class Running(Struct, frozen=True):
+    """What the proxy needs of it."""
+
+    station: Station
+
+
+@asynccontextmanager
+async def enforcing(settings: GatewaySettings, stopping: Stopping) -> AsyncGenerator[Running, None]:
+    """Open the enforcer, keep its companions running, and end it in order.
+
+    A companion that fails asks the process to end; its fault is raised when it has.
+    """
+    servers = tuple(settings.upstreams)
+    name = settings.enforcer
+    assert name is not None, "whoever calls has settled it"
+    member = None
+    if settings.control is not None:
+        # grpc is loaded for members of a fleet only. Its handlers around fork crash one in ten
+        # children that are spawned while it is at work, and nobody here forks without exec.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        from toolreeve.gateway.membership import Membership  # noqa: PLC0415
+
+        member = Membership(settings.control, name, settings)
+    found: list[PolicyOffered | PolicyUnfit] = (
+        [policy_of_file(server, path) for server, path in settings.policy_files().items()]
+        if member is None
+        else member.last_known_good()
+    )
+    opened = await open_station(
+        settings.data,
+        name=name,
+        servers=servers,
+        policies={one.server: one for one in found if isinstance(one, PolicyOffered)},
+        grants=Grants(settings.grants),
+        keep_arguments=settings.keep_arguments,
+        keep_hours=settings.keep_hours,
+        publishes=settings.bus is not None,
+        tell=(lambda _: None) if member is None else member.tell,
+    )
+    for one in found:
+        if isinstance(one, PolicyUnfit):
+            await opened.station.hear(one)
+    holds = HoldFile(settings.data / "holds.json")
+    await opened.station.hear(HoldsReplaced(holds.state.holds))
+    companions = [_trim(opened.outbox)]
+    if member is not None:
+        companions.append(member.run(opened, holds))
+    if settings.policy_files():
+        companions.append(watch(settings.policy_files(), opened.station.attempt))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            shipping = None
+            if settings.bus is not None:
+                shipping = tasks.create_task(_ship(settings.bus, name, opened.outbox), name="bus")
+            beside = [tasks.create_task(_beside(one, stopping)) for one in companions]
+            try:
+                yield Running(opened.station)
+            finally:
+                for task in beside:
+                    task.cancel()
+                await _last_word(opened, stopping, shipping)
+    finally:
+        await opened.outbox.close()
+
+
+async def _beside(companion: Coroutine[Any, Any, None], stopping: Stopping) -> None:
+    try:
+        await companion
+    finally:
+        stopping.ask("error")  # only the first reason stands
+
+
+async def _last_word(
+    opened: Opened, stopping: Stopping, shipping: asyncio.Task[None] | None
+) -> None:
+    """Record the end, and give what is in the outbox a moment to leave."""
+    try:
+        stopped = EnforcerStopped(reason=stopping.reason or "error")
+        await opened.station.note(Draft(opened.clock.now(), stopped))
+    except OutboxError as error:
+        log.error("enforcer.stop_not_recorded", error=str(error))
+    await opened.outbox.finish()
+    if shipping is not None:
+        await asyncio.wait([shipping], timeout=LAST_WORD_SECONDS)
+        shipping.cancel()
+    log.info("enforcer.stopped", reason=stopping.reason)
+
+
+async def _trim(outbox: Outbox[Draft]) -> None:
+    while True:
+        await asyncio.sleep(TRIM_SECONDS)
+        try:
+            await asyncio.to_thread(outbox.trim)
+        except (OutboxError, OSError) as error:
+            log.error("outbox.not_trimmed", error=str(error))
+
+
+async def _ship(settings: BusSettings, enforcer: str, outbox: Outbox[Draft]) -> None:
+    # nats-py takes a fifth of a second to load; an enforcer without a bus never pays for it.
+    from toolreeve.bus import Publisher, Subjects, connect, ship  # noqa: PLC0415
+
+    subjects = Subjects(settings.prefix)
+    async with connect(settings.url, name=enforcer, prefix=settings.prefix) as connection:
+        stream = subjects.audit_stream
+        publisher = Publisher(connection, subjects.audit(enforcer), stream=stream)
+        await ship(outbox, publisher, enforcer=enforcer)

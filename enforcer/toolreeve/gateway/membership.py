@@ -1,0 +1,211 @@
+"""One enforcer's membership in a fleet: what comes down the control stream, and what goes up."""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import structlog
+
+from toolreeve.audit import Hold
+from toolreeve.enforcement import (
+    Accept,
+    HoldLifted,
+    HoldOrdered,
+    HoldsReplaced,
+    PolicyOffered,
+    PolicyUnfit,
+    Reject,
+)
+from toolreeve.gateway.holdfile import HeldState, HoldFile
+from toolreeve.gateway.opening import Opened
+from toolreeve.gateway.settings import ControlSettings, GatewaySettings
+from toolreeve.policy.sign import Envelope, KeyTextError, PublicKey
+from toolreeve.runtime.settings import SettingsError
+from toolreeve.sync import Accepted, Rejected, Shelf, receive, recover
+from toolreeve.sync.link import Link, LinkSettings
+from toolreeve.wire.fleet import Ack, Hello, HoldOrder, Nack, RunningPolicy, Stage, Status
+
+log = structlog.get_logger()
+
+CONTROL = "control"
+DISK = "disk"
+
+
+class Membership:
+    """Keeps the link, weighs what it brings, and lets the enforcement hear what is believed."""
+
+    def __init__(self, control: ControlSettings, name: str, settings: GatewaySettings) -> None:
+        self._name = name
+        self._settings = settings
+        self._keys = _public_keys(control.keys)
+        self._shelf = Shelf(settings.data / "shelf")
+        self._sequences: dict[str, int] = {}
+        self._opened: Opened | None = None
+        self._holds: HoldFile | None = None
+        self._link = Link(
+            control.address,
+            hello=self._hello,
+            on_manifest=self._on_manifest,
+            on_hold=self._on_hold,
+            status=self._status,
+            settings=LinkSettings(status_seconds=settings.status_seconds),
+        )
+
+    def last_known_good(self) -> list[PolicyOffered | PolicyUnfit]:
+        """What lies on the shelf for our servers, to start from while nobody answers."""
+        found: list[PolicyOffered | PolicyUnfit] = []
+        for server, shelved in self._shelf.load().items():
+            if server not in self._settings.upstreams:
+                continue
+            taken = recover(shelved, keys=self._keys, servers=tuple(self._settings.upstreams))
+            found.append(self._offered(taken, DISK))
+        return found
+
+    async def run(self, opened: Opened, holds: HoldFile) -> None:
+        """Keep the link up for ever."""
+        self._opened, self._holds = opened, holds
+        await self._link.run()
+
+    def tell(self, answer: Accept | Reject) -> None:
+        """Tell the control plane what became of its offer."""
+        match answer:
+            case Accept():
+                self._sequences[answer.server] = answer.manifest_sequence
+                said: Ack | Nack = Ack(
+                    server=answer.server,
+                    policy=answer.policy,
+                    revision=answer.revision,
+                    manifest_sequence=answer.manifest_sequence,
+                    stage=Stage.ACTIVATED,
+                )
+            case Reject():
+                said = Nack(
+                    server=answer.server,
+                    policy=answer.policy,
+                    revision=answer.revision,
+                    manifest_sequence=answer.manifest_sequence,
+                    code=answer.code,
+                    reason=answer.reason,
+                )
+        self._link.send(said)
+
+    async def _on_manifest(self, envelope: Envelope) -> None:
+        opened = self._running()
+        taken = await receive(
+            envelope,
+            keys=self._keys,
+            servers=tuple(self._settings.upstreams),
+            shelf=self._shelf,
+            fetch=self._link.fetch,
+            at=opened.clock.now(),
+        )
+        if isinstance(taken, Rejected):
+            log.error("policy.refused", server=taken.server, code=taken.code, reason=taken.reason)
+        else:
+            log.info("policy.taken", server=taken.manifest.server, revision=taken.policy.revision)
+        await opened.station.attempt(self._offered(taken, CONTROL))
+
+    def _offered(self, taken: Accepted | Rejected, origin: str) -> PolicyOffered | PolicyUnfit:
+        if isinstance(taken, Rejected):
+            return PolicyUnfit(
+                server=taken.server,
+                policy=taken.policy,
+                revision=taken.revision,
+                code=taken.code,
+                reason=taken.reason,
+                origin=origin,
+                manifest_sequence=taken.manifest_sequence,
+            )
+        self._sequences[taken.manifest.server] = taken.manifest.sequence
+        return PolicyOffered(
+            server=taken.manifest.server,
+            policy=taken.policy,
+            origin=origin,
+            manifest_sequence=taken.manifest.sequence,
+        )
+
+    async def _on_hold(self, order: HoldOrder) -> None:
+        """Carry out an order: on disk first, so that a restart does not undo it."""
+        opened, file = self._running(), self._holds
+        assert file is not None
+        if order.snapshot is not None:
+            if order.sequence >= file.state.sequence:
+                await self._keep(file, order.sequence, order.snapshot)
+                await opened.station.attempt(HoldsReplaced(order.snapshot))
+            return
+        by_id = {hold.hold_id: hold for hold in file.state.holds}
+        sequence = max(order.sequence, file.state.sequence)
+        if order.place is not None:
+            # Whatever its sequence: to stop once too often harms less than once too little.
+            by_id[order.place.hold_id] = order.place
+            await self._keep(file, sequence, tuple(by_id.values()))
+            await opened.station.attempt(HoldOrdered(order.place))
+        if order.release is not None and order.sequence > file.state.sequence:
+            by_id.pop(order.release.hold_id, None)
+            await self._keep(file, order.sequence, tuple(by_id.values()))
+            lifted = HoldLifted(
+                hold_id=order.release.hold_id,
+                actor=order.release.actor,
+                reason=order.release.reason,
+            )
+            await opened.station.attempt(lifted)
+
+    async def _keep(self, file: HoldFile, sequence: int, holds: Sequence[Hold]) -> None:
+        state = HeldState(sequence=sequence, holds=tuple(holds))
+        try:
+            await asyncio.to_thread(file.keep, state)
+        except OSError as error:  # it is carried out all the same; the next hello brings it again
+            log.error("hold.not_kept", error=str(error))
+
+    def _hello(self) -> Hello:
+        opened = self._running()
+        running: list[RunningPolicy] = []
+        for server in self._settings.upstreams:
+            policy = opened.enforcer.policy_of(server)
+            if policy is not None:
+                running.append(
+                    RunningPolicy(
+                        server=server,
+                        policy=policy.policy.name,
+                        revision=policy.revision,
+                        manifest_sequence=self._sequences.get(server, 0),
+                    )
+                )
+        return Hello(
+            enforcer_id=self._name,
+            software_version=version("toolreeve"),
+            host=socket.gethostname(),
+            servers=tuple(self._settings.upstreams),
+            running=tuple(running),
+            labels=self._settings.labels,
+            epoch=opened.epoch,
+        )
+
+    def _status(self) -> Status:
+        opened = self._running()
+        outbox = opened.outbox.status()
+        published = outbox.published
+        ours = published is not None and published.epoch == opened.epoch
+        return Status(
+            epoch=opened.epoch,
+            sequence=0 if outbox.last is None else outbox.last.sequence,
+            head=outbox.head,
+            published_sequence=published.sequence if ours and published is not None else 0,
+            outbox_bytes=outbox.bytes_on_disk,
+            allowed=opened.station.counts.allowed,
+            denied=opened.station.counts.denied,
+            at=opened.clock.now(),
+        )
+
+    def _running(self) -> Opened:
+        assert self._opened is not None, "the link runs only beside an open enforcer"
+        return self._opened
+
+
+def _public_keys(texts: Sequence[str]) -> tuple[PublicKey, ...]:
+    try:
+        return tuple(PublicKey.parse(text) for text in texts)
+    except KeyTextError as error:
+        remedy = "copy the key that `toolreeve control` prints"
+        raise SettingsError("control.keys", str(error), remedy) from error

@@ -1,0 +1,118 @@
+"""From what lies on disk to an enforcer that may be asked.
+
+In this order: the outbox is locked and read, the policies that were last known good are taken up
+again, the counters are rebuilt from admitted calls, and a new epoch begins that names the head of
+the one before and settles what it left open.
+"""
+
+import os
+import platform
+import secrets
+import socket
+import stat
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+
+from toolreeve.audit import Draft, EnforcerStarted, Redaction
+from toolreeve.decision import Counters
+from toolreeve.enforcement import CallEnded, Enforcer, PolicyOffered, Recovery
+from toolreeve.gateway.grants import Grants
+from toolreeve.gateway.station import Station, Tell
+from toolreeve.outbox import Outbox, OutboxSettings
+from toolreeve.runtime.clock import Clock
+from toolreeve.runtime.settings import SettingsError
+from toolreeve.wire import WireError, pack, read_event, unpack
+
+log = structlog.get_logger()
+
+AUDIT_KEY_BYTES = 32
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Opened(Struct, frozen=True):
+    """An enforcer at work."""
+
+    station: Station
+    enforcer: Enforcer
+    outbox: Outbox[Draft]
+    clock: Clock
+    epoch: int
+
+
+async def open_station(
+    folder: Path,
+    *,
+    name: str,
+    servers: tuple[str, ...],
+    policies: Mapping[str, PolicyOffered],
+    grants: Grants,
+    keep_arguments: tuple[str, ...],
+    keep_hours: float,
+    publishes: bool,
+    tell: Tell,
+) -> Opened:
+    """Open the enforcer `name` whose state lies in `folder`.
+
+    `policies` are what it starts with, by server. Raises OutboxError when another process has the
+    folder or the history in it is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings = OutboxSettings(keep_seconds=keep_hours * 3600, publishes=publishes)
+    outbox = Outbox[Draft].open(folder / "outbox", owner=name, pack=pack(name), settings=settings)
+    redaction = Redaction(keep=keep_arguments, key=_audit_key(folder / "audit.key"))
+    counters = Counters(redaction.key)
+    recovery = Recovery(counters)
+    for group in outbox.groups():
+        try:
+            for raw in unpack(group.payload).raws:
+                recovery.read(read_event(raw))
+        except WireError as error:  # written by a newer version: it is kept and sent as it is
+            log.warning("event.not_understood", position=str(group.first), error=str(error))
+    recovered = recovery.finish()
+    clock = Clock(not_before=recovered.latest_at)
+    last = outbox.recovered.last
+    epoch = max(int(time.time()), outbox.recovered.next_epoch)
+    outbox.begin(epoch)
+    enforcer = Enforcer(redaction=redaction, counters=counters, stopwatch=time.perf_counter_ns)
+    station = Station(
+        name=name, enforcer=enforcer, outbox=outbox, clock=clock, grants=grants, tell=tell
+    )
+    started = EnforcerStarted(
+        software_version=version("toolreeve"),
+        host=socket.gethostname(),
+        servers=servers,
+        previous_epoch=0 if last is None else last.epoch,
+        previous_head=b"" if last is None else outbox.recovered.head,
+        boot_id=BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node(),
+    )
+    await station.note(Draft(clock.now(), started))
+    for completed in recovered.unknown:
+        await station.hear(CallEnded(completed))
+    for offered in policies.values():
+        await station.hear(offered)
+    log.info("enforcer.started", enforcer=name, epoch=epoch, unknown=len(recovered.unknown))
+    return Opened(station, enforcer, outbox, clock, epoch)
+
+
+def _audit_key(path: Path) -> bytes:
+    """The key of the hashes over arguments: made at the first start, readable by us alone."""
+    if not path.exists():
+        partial = path.with_suffix(".part")
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(AUDIT_KEY_BYTES))
+            file.flush()
+            os.fsync(handle)
+        partial.replace(path)
+    mode = path.stat().st_mode
+    key = path.read_bytes()
+    if stat.S_IMODE(mode) & 0o077:
+        raise SettingsError(str(path), "the key can be read by others", f"chmod 600 {path}")
+    if len(key) != AUDIT_KEY_BYTES:
+        raise SettingsError(str(path), f"the key has {len(key)} bytes", "restore it, or delete it")
+    return key

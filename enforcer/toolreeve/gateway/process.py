@@ -1,0 +1,86 @@
+"""The gateway as a process: puts the rooms together, and takes them down in order."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+from msgspec import structs
+
+from toolreeve.gateway.enforcing import Running, enforcing
+from toolreeve.gateway.naming import name_of
+from toolreeve.gateway.settings import GatewaySettings, UpstreamSettings
+from toolreeve.gateway.station import Station
+from toolreeve.proxy.bridge import Bridge
+from toolreeve.proxy.child import child_environment
+from toolreeve.proxy.endpoint import Endpoint
+from toolreeve.proxy.exchange import Upstream
+from toolreeve.proxy.http_client import UpstreamBounds
+from toolreeve.proxy.http_request import HeadRules, HttpBounds
+from toolreeve.proxy.http_server import HttpListener
+from toolreeve.proxy.relay import HttpUpstream
+from toolreeve.runtime.address import split_address
+from toolreeve.runtime.process import Stopping, write_ready_file
+
+log = structlog.get_logger()
+
+
+async def serve(settings: GatewaySettings, stopping: Stopping) -> int:
+    """Run a gateway until it is asked to end; returns the process's exit code.
+
+    Raises SettingsError, PolicyTextError for a policy file that cannot be taken, OutboxError where
+    the outbox cannot be used, and OSError where the address cannot be bound.
+    """
+    settings.check("settings")
+    settings = structs.replace(settings, enforcer=name_of(settings.data, settings.enforcer))
+    async with enforcing(settings, stopping) as running, _listening(settings, running) as address:
+        facts: dict[str, object] = {
+            "address": address,
+            "url": f"http://{address}",
+            "enforcer": settings.enforcer,
+            "servers": list(settings.upstreams),
+        }
+        write_ready_file(settings.ready_file, facts)
+        log.info("gateway.ready", **facts)
+        await stopping.wait()
+    return 0
+
+
+@asynccontextmanager
+async def _listening(settings: GatewaySettings, running: Running) -> AsyncGenerator[str, None]:
+    """Answer on the settings' address; calls under way get their time when it is over."""
+    upstreams = {
+        name: _upstream(name, upstream, running.station, settings)
+        for name, upstream in settings.upstreams.items()
+    }
+    bounds = HttpBounds()
+    host, wanted = split_address(settings.listen)
+    rules = HeadRules(bounds, hosts=settings.hosts, origins=settings.origins)
+    listener = HttpListener(Endpoint(running.station, upstreams), rules, bounds)
+    try:
+        port = await listener.listen(host, wanted)
+        yield f"{host}:{port}"
+    finally:
+        await listener.close()
+        await _close_all(upstreams)
+
+
+async def _close_all(upstreams: Mapping[str, Upstream]) -> None:
+    await asyncio.gather(*(upstream.close() for upstream in upstreams.values()))
+
+
+def _upstream(
+    name: str, upstream: UpstreamSettings, station: Station, settings: GatewaySettings
+) -> Upstream:
+    if upstream.url is not None:
+        bounds = UpstreamBounds(head_seconds_max=settings.call_seconds_max)
+        return HttpUpstream(name, upstream.url, station, headers=upstream.headers, bounds=bounds)
+    assert upstream.command is not None, "settings.check has seen to it"
+    return Bridge(
+        name,
+        upstream.command,
+        station,
+        environ=child_environment(os.environ, upstream.environment),
+        cwd=upstream.directory,
+    )

@@ -1,0 +1,112 @@
+"""How a gateway is set up."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+from platformdirs import user_data_path
+
+from toolreeve.runtime.log import Level
+from toolreeve.runtime.settings import SettingsError
+
+Name = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")]
+EnforcerName = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,64}\Z")]
+"""Stands in a NATS subject, so it has neither dots nor blanks."""
+
+KEPT_ARGUMENTS = ("/id", "/vm_id", "/vm_name", "/name", "/vm")
+
+
+class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An MCP server behind the gateway: an address or a command, never both."""
+
+    url: str | None = None
+    headers: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    command: tuple[str, ...] | None = None
+    environment: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    directory: Path | None = None
+    policy: Path | None = None
+
+
+class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where policies come from, and whose signatures are believed."""
+
+    address: str
+    keys: tuple[str, ...]
+
+
+class BusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where events go. A user and a password stand in the URL: `nats://USER:PASSWORD@HOST:PORT`."""
+
+    url: str
+    prefix: str = "toolreeve"
+
+
+class GrantSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A credential for one agent: the sha256 of its bearer token, in hex."""
+
+    grant: Name
+    agent: str
+    token_sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    servers: tuple[str, ...] = ()
+
+
+class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gateway. `grants` empty: everybody who reaches it is the implicit grant `local`.
+
+    Without `enforcer` it is called after the host at its first start, and keeps that name.
+    """
+
+    enforcer: EnforcerName | None = None
+    listen: str = "127.0.0.1:8460"
+    data: Path = msgspec.field(default_factory=lambda: user_data_path("toolreeve") / "gateway")
+    policy: Path | None = None
+    upstreams: dict[Name, UpstreamSettings] = msgspec.field(
+        default_factory=dict[str, UpstreamSettings]
+    )
+    control: ControlSettings | None = None
+    bus: BusSettings | None = None
+    grants: tuple[GrantSettings, ...] = ()
+    labels: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    keep_arguments: tuple[str, ...] = KEPT_ARGUMENTS
+    keep_hours: Annotated[float, Meta(ge=0)] = 24.0
+    call_seconds_max: Annotated[float, Meta(gt=0)] = 300.0
+    status_seconds: Annotated[float, Meta(gt=0)] = 5.0
+    ready_file: Path | None = None
+    log_level: Level = "info"
+
+    def policy_files(self) -> dict[str, Path]:
+        """The policy file of each server that has one."""
+        return {
+            name: file
+            for name, upstream in self.upstreams.items()
+            if (file := upstream.policy or self.policy) is not None
+        }
+
+    def check(self, source: str) -> None:
+        """Raise SettingsError for what the types cannot say."""
+        for name, upstream in self.upstreams.items():
+            if (upstream.url is None) == (upstream.command is None):
+                problem = f"upstreams.{name} needs a url or a command"
+                raise SettingsError(source, problem, "give exactly one of them")
+            if upstream.command == ():
+                raise SettingsError(source, f"upstreams.{name}: command is empty", "name a program")
+        if self.control is not None and self.policy_files():
+            problem = "policies come from files and from a control plane"
+            raise SettingsError(source, problem, "remove policy, or remove [control]")
+        if self.control is not None and not self.control.keys:
+            problem = "control.keys is empty, so no policy could be believed"
+            remedy = "add the public key that `toolreeve control` prints"
+            raise SettingsError(source, problem, remedy)
+        unknown = {server for grant in self.grants for server in grant.servers} - set(
+            self.upstreams
+        )
+        if unknown:
+            problem = f"grants name servers that are not there: {', '.join(sorted(unknown))}"
+            raise SettingsError(source, problem, "name upstreams, or add them")
+        for key in ("grant", "token_sha256"):
+            values = [getattr(grant, key) for grant in self.grants]
+            if len(set(values)) != len(values):
+                raise SettingsError(source, f"two grants have the same {key}", "change one")

@@ -1,0 +1,22 @@
+"""The write-ahead log on disk: what is appended here is durable before anybody hears of it.
+
+Records of any type become groups (one flush of the disk each), groups lie in preallocated
+segments, and whoever publishes them follows. Knows asyncio, threads and files; knows nothing of
+events, protobuf or NATS.
+"""
+
+from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.flusher import Pack
+from toolreeve.outbox.frame import Group
+from toolreeve.outbox.outbox import Outbox, OutboxStatus, Recovered
+from toolreeve.outbox.settings import OutboxSettings
+
+__all__ = [
+    "Group",
+    "Outbox",
+    "OutboxError",
+    "OutboxSettings",
+    "OutboxStatus",
+    "Pack",
+    "Recovered",
+]

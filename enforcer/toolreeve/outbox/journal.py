@@ -1,0 +1,337 @@
+"""The segments of one folder as one history: opened with care, written at its end.
+
+One thread writes. A write that fails ends the segment: after an error of the disk nobody knows
+what a descriptor's pages hold, so nothing more is written through it. The next write reads the
+durable part again and goes on behind it in a new segment, whose header says where the old one
+ends.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import pairwise
+from pathlib import Path
+from threading import Lock
+
+import structlog
+
+from toolreeve.audit import GENESIS, Position
+from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.frame import BadFrame, Group, Tail, encode, frame_bytes, tail
+from toolreeve.outbox.mark import Mark
+from toolreeve.outbox.reader import EVIDENCE, Reader, View, damage, reached, walk, words
+from toolreeve.outbox.segment import (
+    IDENTITY_BYTES,
+    SALT_BYTES,
+    UNFINISHED,
+    Identity,
+    create,
+    open_existing,
+    read_identity,
+    read_part,
+    segment_number,
+    write_durably,
+)
+from toolreeve.outbox.settings import OutboxSettings
+from toolreeve.outbox.spare import Spare
+
+log = structlog.get_logger()
+
+_LOCK = "lock"
+
+
+class Journal:
+    """An opened folder. `write` belongs to one thread; the rest may be used by any."""
+
+    def __init__(self, folder: Path, *, owner: str, settings: OutboxSettings) -> None:
+        self.folder = folder
+        self.torn_bytes = 0
+        self._owner = owner
+        self._settings = settings
+        self._descriptor: int | None = None  # the last segment's, while it may be written
+        self._retry_after = 0.0  # monotonic; no new segment is tried before
+        self._view_lock = Lock()
+        with ExitStack() as undo:
+            self._directory = _open_folder(folder)
+            undo.callback(os.close, self._directory)
+            undo.callback(os.close, _lock(folder, self._directory))
+            try:
+                self.mark = Mark(self._directory)
+                undo.callback(self.mark.close)
+                self.view = self._open()
+            except OSError as error:
+                raise OutboxError(
+                    f"cannot be opened ({error})",
+                    remedy="let this user write there, and keep symbolic links out",
+                    folder=folder,
+                ) from error
+            self._spare = Spare(self._directory, settings.segment_bytes)
+            self._opened = undo.pop_all()
+
+    def reader(self, after: Position | None) -> Reader:
+        """Reads the groups behind `after`, also those that are written later."""
+        return Reader(self.folder, lambda: self.view, after)
+
+    def groups(self, after: Position | None) -> Iterator[Group]:
+        """The groups behind `after` that are durable when they are reached."""
+        reader = self.reader(after)
+        while groups := reader.read():
+            yield from groups
+
+    def bytes_on_disk(self) -> int:
+        """The size of all segments, used and preallocated."""
+        return sum(segment.size for segment in self.view.segments)
+
+    def write(self, group: Group) -> None:
+        """Put the group behind the last one; it is durable when this returns.
+
+        Raises OutboxError, and then the group is not part of the history.
+        """
+        if self._descriptor is None or self.view.end + frame_bytes(group) > self._size():
+            self._begin_segment()
+        view = self.view
+        segment = view.segments[-1]
+        assert self._descriptor is not None
+        header = encode(group, salt=segment.salt, offset=view.end)
+        try:
+            write_durably(self._descriptor, [header, group.payload], view.end)
+        except OSError as error:
+            self._give_up_descriptor()
+            raise self._disk_error(error, "written", segment=segment.name) from error
+        end = view.end + frame_bytes(group)
+        with self._view_lock:
+            self.view = View(self.view.segments, end, group.last, group.head)
+        if end > segment.size // 2:
+            self._spare.prepare()
+
+    def trim(self) -> int:
+        """Delete segments older than the settings keep them, and published where they are to be.
+
+        Returns how many. The last segment stays. Raises OSError.
+        """
+        oldest_kept = time.time() - self._settings.keep_seconds
+        with self._view_lock:
+            published = self.mark.position
+            view = self.view
+            old: list[Identity] = []
+            for segment, behind in pairwise(view.segments):
+                sent = published is not None and reached(behind.after, published)
+                if self._settings.publishes and not sent:
+                    break
+                if os.stat(segment.name, dir_fd=self._directory).st_mtime > oldest_kept:
+                    break
+                old.append(segment)
+                if not sent and behind.after is not None:
+                    self.mark.advance(behind.after)  # nobody will ask for it any more
+            if old:
+                self.mark.settle()  # or the missing segments would look like a loss
+                self.view = View(view.segments[len(old) :], view.end, view.last, view.head)
+                for segment in old:
+                    os.unlink(segment.name, dir_fd=self._directory)
+        return len(old)
+
+    def close(self) -> None:
+        """Let go of everything, the lock last. What is durable stays so."""
+        if self._directory < 0:
+            return
+        self._spare.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        self._directory = -1
+        self._opened.close()
+
+    # Writing
+
+    def _size(self) -> int:
+        return self.view.segments[-1].size
+
+    def _begin_segment(self) -> None:
+        if time.monotonic() < self._retry_after:
+            raise OutboxError(
+                "the last write failed and the next attempt is not due",
+                remedy="look at the disk; the outbox tries again by itself",
+                folder=self.folder,
+            )
+        self._retry_after = time.monotonic() + self._settings.retry_seconds
+        view = self.view
+        last = view.segments[-1] if view.segments else None
+        replaced = False
+        if self._descriptor is None and last is not None:
+            for _ in self.groups(last.after):  # is what was durable still there?
+                pass
+            replaced = view.end == IDENTITY_BYTES  # no group ever stood in it
+        if last is None:
+            number, previous_end = 1, 0
+        elif replaced:
+            number, previous_end = last.number, last.previous_end
+        else:
+            number, previous_end = last.number + 1, view.end
+        identity = Identity(
+            owner=self._owner,
+            number=number,
+            size=self._settings.segment_bytes,
+            after=view.last,
+            head=view.head,
+            previous_end=previous_end,
+            salt=os.urandom(SALT_BYTES),
+        )
+        try:
+            descriptor = create(self._directory, identity, blank=self._spare.take())
+        except OSError as error:
+            raise self._disk_error(error, "begun", segment=identity.name) from error
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        with self._view_lock:
+            before = self.view.segments[:-1] if replaced else self.view.segments
+            self.view = View((*before, identity), IDENTITY_BYTES, view.last, view.head)
+        self._retry_after = 0.0
+        log.debug("outbox.segment_begun", segment=identity.name)
+        self._trim_now_and_then()
+
+    def _trim_now_and_then(self) -> None:
+        try:
+            self.trim()
+        except OSError as error:
+            log.warning("outbox.not_trimmed", folder=str(self.folder), error=str(error))
+
+    def _give_up_descriptor(self) -> None:
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+        self._retry_after = time.monotonic() + self._settings.retry_seconds
+
+    def _disk_error(self, error: OSError, done: str, *, segment: str) -> OutboxError:
+        return OutboxError(
+            f"cannot be {done} ({error.strerror or error})",
+            remedy="make room or mend the disk; the outbox goes on by itself in a new segment",
+            folder=self.folder,
+            segment=segment,
+        )
+
+    # Opening
+
+    def _open(self) -> View:
+        segments = self._identities()
+        self._check_order(segments)
+        if not segments:
+            self._check_mark(segments, None)
+            return View((), 0, None, GENESIS)
+        view = self._find_end(segments)
+        self._check_mark(segments, view.last)
+        # Sealed segments that still have to be published are read once, so that damage shows now
+        # and not when somebody asks for them.
+        reader = Reader(self.folder, lambda: view, self.mark.position)
+        while reader.read():
+            pass
+        if view.end < segments[-1].size:
+            self._descriptor = open_existing(self.folder / segments[-1].name, writable=True)
+        return view
+
+    def _identities(self) -> tuple[Identity, ...]:
+        names = sorted(entry.name for entry in self.folder.iterdir())
+        for name in names:
+            if name.endswith(UNFINISHED):
+                os.unlink(name, dir_fd=self._directory)
+        return tuple(
+            read_identity(self.folder, name, owner=self._owner)
+            for name in names
+            if segment_number(name) is not None
+        )
+
+    def _check_order(self, segments: tuple[Identity, ...]) -> None:
+        for segment, behind in pairwise(segments):
+            if behind.number != segment.number + 1:
+                raise self._refusal(behind, "the segment before it is missing")
+            if not reached(segment.after, behind.after):
+                raise self._refusal(behind, "it begins earlier than the segment before it")
+        if segments and segments[0].number == 1 and segments[0].after is not None:
+            raise self._refusal(segments[0], "it is the first and does not begin the history")
+
+    def _check_mark(self, segments: tuple[Identity, ...], last: Position | None) -> None:
+        published = self.mark.position
+        if published is None:
+            if segments and segments[0].number > 1:  # trimmed, so there was a mark
+                log.warning("outbox.mark_lost", folder=str(self.folder))
+            return
+        if not reached(published, last):
+            raise OutboxError(
+                f"{words(published)} was published, the last one here is {words(last)}",
+                remedy=EVIDENCE,
+                folder=self.folder,
+                segment=segments[-1].name if segments else None,
+            )
+        if not reached(segments[0].after, published):
+            raise self._refusal(segments[0], "segments before it are missing, not yet published")
+
+    def _refusal(self, segment: Identity, problem: str) -> OutboxError:
+        return OutboxError(
+            problem, remedy=EVIDENCE, folder=self.folder, segment=segment.name, offset=0
+        )
+
+    def _find_end(self, segments: tuple[Identity, ...]) -> View:
+        """Where the last segment's good groups end. A torn tail behind them is made zero."""
+        segment = segments[-1]
+        descriptor = open_existing(self.folder / segment.name, writable=True)
+        try:
+            buffer = read_part(descriptor, IDENTITY_BYTES, segment.size - IDENTITY_BYTES)
+            end, last, head = IDENTITY_BYTES, segment.after, segment.head
+            try:
+                for group in walk(buffer, self.folder, segment, IDENTITY_BYTES, last):
+                    end += frame_bytes(group)
+                    last, head = group.last, group.head
+            except BadFrame as bad:
+                kind, written = tail(buffer, end - IDENTITY_BYTES, salt=segment.salt, offset=end)
+                if kind is Tail.DAMAGED:
+                    raise damage(self.folder, segment.name, bad) from bad
+                if kind is Tail.TORN:
+                    log.warning(
+                        "outbox.torn_tail_cut", segment=segment.name, offset=end, size=written
+                    )
+                    write_durably(descriptor, [bytes(written)], end)
+                    self.torn_bytes = written
+        except OSError as error:
+            raise self._disk_error(error, "opened", segment=segment.name) from error
+        finally:
+            os.close(descriptor)
+        return View(segments, end, last, head)
+
+
+def _open_folder(folder: Path) -> int:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise OutboxError(
+            f"cannot be opened ({error.strerror})",
+            remedy="name a folder that this user may write in, and no symbolic link",
+            folder=folder,
+        ) from error
+
+
+def _lock(folder: Path, directory: int) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(_LOCK, flags, 0o600, dir_fd=directory)
+    except OSError as error:
+        raise OutboxError(
+            f"its lock cannot be opened ({error.strerror})",
+            remedy="let this user write in the folder",
+            folder=folder,
+        ) from error
+    try:
+        flock(descriptor, LOCK_EX | LOCK_NB)
+    except OSError as error:
+        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise OutboxError(
+            f"process {holder or 'unknown'} works with it",
+            remedy="stop that process, or give this one a folder of its own",
+            folder=folder,
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor

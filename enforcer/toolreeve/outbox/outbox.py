@@ -1,0 +1,271 @@
+"""The outbox: records go in, are durable when their future resolves, and come out as groups."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from toolreeve.audit import Position
+from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.flusher import End, Epoch, Flusher, Pack, R, Waiting
+from toolreeve.outbox.frame import HEADER_BYTES, Group
+from toolreeve.outbox.journal import Journal
+from toolreeve.outbox.reader import reached
+from toolreeve.outbox.segment import IDENTITY_BYTES, OWNER_BYTES_MAX
+from toolreeve.outbox.settings import OutboxSettings
+
+log = structlog.get_logger()
+
+S = TypeVar("S")  # what `Outbox.open` finds out from `pack`
+
+
+class Recovered(Struct, frozen=True, kw_only=True):
+    """What an outbox held when it was opened.
+
+    `torn_bytes` is what a crash left of a group that nobody was told of; it is gone now.
+    """
+
+    last: Position | None
+    head: bytes
+    published: Position | None
+    torn_bytes: int
+
+    @property
+    def next_epoch(self) -> int:
+        """The lowest epoch of which no record can ever have been written here.
+
+        A torn group may have been the first one of an epoch; that epoch is left out.
+        """
+        last = 0 if self.last is None else self.last.epoch
+        return last + (2 if self.torn_bytes else 1)
+
+
+class OutboxStatus(Struct, frozen=True, kw_only=True):
+    """Where an outbox stands. `bytes_on_disk` counts whole segments, `waiting` records."""
+
+    last: Position | None
+    head: bytes
+    published: Position | None
+    bytes_on_disk: int
+    waiting: int
+
+
+class Outbox(Generic[R]):
+    """The records of one owner, in one folder, for one process and one event loop."""
+
+    def __init__(self, journal: Journal, pack: Pack[R], settings: OutboxSettings) -> None:
+        """For `open`, which is how to get one."""
+        self._journal = journal
+        self._pack = pack
+        self._settings = settings
+        self._epoch: int | None = None
+        self._flusher: Flusher[R] | None = None
+        self._waiting = 0
+        self._finished = False
+        self._recent: dict[Position | None, Group] = {}  # by the position each one follows
+        self._recent_bytes = 0
+        self._recent_last = journal.view.last
+        self._followers: set[asyncio.Event] = set()
+        view = journal.view
+        self.recovered = Recovered(
+            last=view.last,
+            head=view.head,
+            published=journal.mark.position,
+            torn_bytes=journal.torn_bytes,
+        )
+
+    @staticmethod
+    def open(
+        folder: Path,
+        *,
+        owner: str,
+        pack: Pack[S],
+        settings: OutboxSettings | None = None,
+    ) -> "Outbox[S]":
+        """Open or make the outbox in `folder`; read what is there and cut off a torn tail.
+
+        Raises OutboxError where another process works with it, where it belongs to another owner,
+        and where something that was durable cannot be read any more; then nothing is changed.
+        Reads segments that are not wholly published, and the last one; keep it off a busy loop.
+        """
+        settings = settings or OutboxSettings()
+        if not 0 < len(owner.encode()) <= OWNER_BYTES_MAX:
+            raise ValueError(f"an owner has 1 to {OWNER_BYTES_MAX} bytes")
+        if IDENTITY_BYTES + HEADER_BYTES + settings.bytes_max > settings.segment_bytes:
+            raise OutboxError(
+                "a group of bytes_max does not fit into segment_bytes",
+                remedy=f"set segment_bytes to {settings.bytes_max + 2 * IDENTITY_BYTES} or more",
+                folder=folder,
+            )
+        return Outbox(Journal(folder, owner=owner, settings=settings), pack, settings)
+
+    def groups(self, after: Position | None = None) -> Iterator[Group]:
+        """What is on disk behind `after`, oldest first. Blocks on the disk.
+
+        Segments that are published and older than `keep_seconds` may be gone.
+        """
+        return self._journal.groups(after)
+
+    def begin(self, epoch: int) -> None:
+        """Let sequences start at 1 again under a new epoch; the hash chain goes on.
+
+        Needed once before the first `append`. See `Recovered.next_epoch`.
+        """
+        last = self._journal.view.last
+        highest = max(self._epoch or 0, 0 if last is None else last.epoch)
+        if epoch <= highest:
+            raise ValueError(f"epoch {epoch} is not above {highest}")
+        self._epoch = epoch
+        if self._flusher is not None:
+            self._flusher.put(Epoch(epoch))
+
+    def append(self, record: R) -> "asyncio.Future[Position]":
+        """Queue a record, in the order of calls; the future resolves when it is durable.
+
+        The future raises OutboxError where that cannot be promised: the record is then not part of
+        the history and has used no sequence number. Cancelling the future takes nothing back.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Position] = loop.create_future()
+        flusher = self._flusher or self._start(loop)
+        if self._finished or self._waiting >= self._settings.waiting_max:
+            done.set_exception(self._refusal())
+            return done
+        self._waiting += 1
+        flusher.put(Waiting(record, done))
+        if flusher.broken is not None and not done.done():
+            done.set_exception(flusher.broken)
+        return done
+
+    async def follow(self) -> AsyncIterator[Group]:
+        """Groups that are not yet published, oldest first, then each new one as it is durable.
+
+        Ends when the outbox is finished and everything durable has been given out. Raises
+        OutboxError where a group cannot be read. Groups come from memory where they are recent.
+        """
+        news = asyncio.Event()
+        self._followers.add(news)
+        try:
+            cursor = self._unpublished_from()
+            reader = self._journal.reader(cursor)
+            behind = False
+            while True:
+                news.clear()
+                group = self._recent.get(cursor)
+                if group is not None:
+                    behind = False
+                    cursor = group.last
+                    yield group
+                elif cursor == self._recent_last:
+                    if self._finished:
+                        return
+                    await news.wait()
+                else:
+                    if not behind:
+                        reader, behind = self._journal.reader(cursor), True
+                    groups = await asyncio.to_thread(reader.read)
+                    for group in groups:
+                        cursor = group.last
+                        yield group
+                    if not groups and not self._finished:  # ahead of what this loop was told
+                        await news.wait()
+        finally:
+            self._followers.discard(news)
+
+    def published(self, position: Position) -> None:
+        """Everything up to here has been taken over by whoever follows.
+
+        Remembered over restarts, lazily: after a crash some groups may come again.
+        """
+        if not reached(position, self._journal.view.last):
+            raise ValueError(f"{position} was never written")
+        self._journal.mark.advance(position)
+
+    def status(self) -> OutboxStatus:
+        """Where things stand now. Cheap."""
+        view = self._journal.view
+        return OutboxStatus(
+            last=view.last,
+            head=view.head,
+            published=self._journal.mark.position,
+            bytes_on_disk=self._journal.bytes_on_disk(),
+            waiting=self._waiting,
+        )
+
+    def trim(self) -> int:
+        """Delete segments older than `keep_seconds`, and wholly published where `publishes`.
+
+        Returns how many. Also done whenever a segment is begun. Blocks on the disk; raises
+        OSError.
+        """
+        return self._journal.trim()
+
+    async def finish(self) -> None:
+        """Write what waits; refuse later appends, and let followers end behind the last group.
+
+        The folder stays ours, so that what is still under way can be reported as published.
+        """
+        if not self._finished:
+            self._finished = True
+            if self._flusher is not None:
+                self._flusher.put(End())
+        if self._flusher is not None:
+            await asyncio.to_thread(self._flusher.join)
+        for news in self._followers:
+            news.set()
+
+    async def close(self) -> None:
+        """Finish, and let go of the folder."""
+        await self.finish()
+        await asyncio.to_thread(self._journal.close)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> Flusher[R]:
+        assert self._epoch is not None, "begin an epoch before the first append"
+        self._flusher = Flusher(
+            self._journal,
+            self._pack,
+            self._settings,
+            epoch=self._epoch,
+            loop=loop,
+            durable=self._durable,
+            refused=self._refused,
+        )
+        return self._flusher
+
+    def _durable(self, group: Group, records: Sequence[Waiting[R]]) -> None:
+        self._waiting -= len(records)
+        epoch, sequence = group.first.epoch, group.first.sequence
+        for number, waiting in enumerate(records, sequence):
+            if not waiting.done.done():
+                waiting.done.set_result(Position(epoch, number))
+        self._recent[self._recent_last] = group
+        self._recent_last = group.last
+        self._recent_bytes += len(group.payload)
+        while self._recent_bytes > self._settings.recent_bytes_max:
+            oldest = self._recent.pop(next(iter(self._recent)))
+            self._recent_bytes -= len(oldest.payload)
+        for news in self._followers:
+            news.set()
+
+    def _refused(self, error: OutboxError, records: Sequence[Waiting[R]]) -> None:
+        self._waiting -= len(records)
+        for waiting in records:
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
+
+    def _refusal(self) -> OutboxError:
+        if self._finished:
+            problem, remedy = "it is closed", "append before closing"
+        else:
+            problem = f"{self._waiting} records wait for the disk"
+            remedy = "call less often or get a faster disk; waiting_max bounds this"
+        return OutboxError(problem, remedy=remedy, folder=self._journal.folder)
+
+    def _unpublished_from(self) -> Position | None:
+        published = self._journal.mark.position
+        if published is None and self._journal.view.segments:
+            return self._journal.view.segments[0].after
+        return published

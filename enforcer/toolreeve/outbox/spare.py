@@ -1,0 +1,54 @@
+"""The next segment's zeros, written before they are needed.
+
+Filling a segment takes tens of milliseconds, on a slow disk a second, and the records of that time
+would all wait for it. So it is done beside the flusher while the current segment still has room.
+"""
+
+import os
+from threading import Event, Thread
+
+from toolreeve.outbox.segment import UNFINISHED, fill_blank
+
+NAME = "blank"
+
+
+class Spare:
+    """At most one blank file, made by a thread of its own. Used by one thread."""
+
+    def __init__(self, directory: int, size: int) -> None:
+        self._directory = directory
+        self._size = size
+        self._thread: Thread | None = None
+        self._stop = Event()
+        self._descriptor: int | None = None
+
+    def prepare(self) -> None:
+        """Begin to make a blank file, unless there is one or one is being made."""
+        if self._thread is None and not self._stop.is_set():
+            self._thread = Thread(target=self._fill, name="outbox-spare", daemon=True)
+            self._thread.start()
+
+    def take(self) -> int | None:
+        """The blank file's descriptor, once. None where none was prepared or it failed."""
+        if self._thread is None:
+            return None
+        self._thread.join()
+        self._thread = None
+        descriptor, self._descriptor = self._descriptor, None
+        return descriptor
+
+    def close(self) -> None:
+        """Give up what was prepared."""
+        self._stop.set()
+        descriptor = self.take()
+        if descriptor is not None:
+            os.close(descriptor)
+            os.unlink(NAME + UNFINISHED, dir_fd=self._directory)
+
+    def _fill(self) -> None:
+        try:
+            self._descriptor = fill_blank(
+                self._directory, NAME, self._size, stopped=self._stop.is_set
+            )
+        except OSError:  # whoever needs the segment tries again, and hears why
+            self._descriptor = None

@@ -1,0 +1,289 @@
+"""The MCP endpoint: `/<server>/mcp`, and what is asked of each request before it goes on.
+
+In this order: is it HTTP as we speak it, is there such a server, who is calling, is it one plain
+message, do its headers tell the truth, is the session the caller's, is the id free, and then the
+gate. Each "no" is recorded before it is said.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from toolreeve.proxy.answers import (
+    JSON_HEADERS,
+    NO_SESSION,
+    NOT_FOUND,
+    UNAUTHENTICATED,
+    refused_answer,
+    result_answer,
+)
+from toolreeve.proxy.exchange import Exchange, Upstream
+from toolreeve.proxy.gate import BadRequest, Caller, Gate, Refusal, ToolCall
+from toolreeve.proxy.http_reply import HttpReply
+from toolreeve.proxy.http_request import HttpRequest
+from toolreeve.proxy.mcp_headers import (
+    SESSION_HEADER,
+    SESSION_VERSIONS,
+    STATELESS_VERSIONS,
+    UNSUPPORTED_VERSION,
+    VERSION_HEADER,
+    Era,
+    ParamHeaders,
+    contradiction,
+    era_of,
+)
+from toolreeve.proxy.message import SUBSCRIBE, Element, Message, NotAMessage, read
+from toolreeve.proxy.seen import Flight
+from toolreeve.proxy.sessions import ID_IN_USE, Session
+from toolreeve.proxy.strictjson import INVALID_REQUEST, METHOD_NOT_FOUND, Refused
+
+log = structlog.get_logger()
+
+_HEALTH: Final = b"/healthz"
+_ALLOW: Final = ((b"allow", b"GET, POST, DELETE"), *JSON_HEADERS)
+_ALLOW_POST: Final = ((b"allow", b"POST"), *JSON_HEADERS)
+_CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="toolreeve"'), *JSON_HEADERS)
+_SESSION_ID_MAX: Final = 512
+_NOBODY: Final = (Element(),)
+
+
+class Endpoint:
+    """Handles every request of a listener. `upstreams` are by the server names in the URL."""
+
+    def __init__(self, gate: Gate, upstreams: Mapping[str, Upstream]) -> None:
+        self._gate = gate
+        self._servers = {
+            f"/{name}/mcp".encode(): _Server(name, upstream) for name, upstream in upstreams.items()
+        }
+
+    async def __call__(self, request: HttpRequest, reply: HttpReply) -> None:
+        if request.refused is not None:
+            server = self._servers.get(request.path)
+            await self._refuse(request, reply, server, None, request.refused)
+            return
+        if request.path == _HEALTH and request.method in (b"GET", b"HEAD"):
+            reply.send(200, JSON_HEADERS, b'{"status":"ok"}')
+            return
+        server = self._servers.get(request.path)
+        if server is None:
+            await self._refuse(request, reply, None, None, _NO_SERVER)
+            return
+        caller = self._gate.authenticate(server.name, request.text(b"authorization"))
+        if caller is None:
+            await self._refuse(request, reply, server, None, _UNAUTHENTICATED, headers=_CHALLENGE)
+            return
+        if request.method == b"POST":
+            await self._post(request, reply, server, caller)
+        elif request.method in (b"GET", b"DELETE"):
+            await self._stream_or_end(request, reply, server, caller)
+        else:
+            await self._refuse(request, reply, server, caller, _NO_METHOD, headers=_ALLOW)
+
+    async def _post(
+        self, request: HttpRequest, reply: HttpReply, server: "_Server", caller: Caller
+    ) -> None:
+        refused = _media_refused(
+            request.headers.get(b"content-type", b""), request.headers.get(b"accept", b"")
+        )
+        if refused is not None:
+            await self._refuse(request, reply, server, caller, refused)
+            return
+        message = read(request.body)
+        if isinstance(message, NotAMessage):
+            await self._refuse(
+                request, reply, server, caller, message.refused, elements=message.elements
+            )
+            return
+        checked = self._check(request, server, caller, message)
+        if isinstance(checked, Refused):
+            element = Element(message.method, message.name, message.id_json or "null")
+            await self._refuse(request, reply, server, caller, checked, elements=(element,))
+            return
+        era, session = checked
+        request.endless = message.method == SUBSCRIBE
+        exchange = Exchange(request, reply, caller, era, message=message, session=session)
+        try:
+            if not message.is_call or await self._admit(exchange, server, message):
+                await server.upstream.post(exchange)
+        finally:
+            exchange.settle()
+
+    def _check(
+        self, request: HttpRequest, server: "_Server", caller: Caller, message: Message
+    ) -> tuple[Era, Session | None] | Refused:
+        era = era_of(request)
+        if isinstance(era, Refused):
+            return era
+        refused = contradiction(request, message, era)
+        if refused is None and era is Era.STATELESS:
+            refused = server.params.contradiction(request, message)
+        if refused is not None:
+            return refused
+        if (
+            message.method
+            and message.id_json
+            and not message.is_call
+            and not self._gate.method_allowed(server.name, caller, message.method)
+        ):
+            return Refused(
+                code="method_denied",
+                reason=f"[POLICY DENIED] the method {message.method} is not allowed here",
+                http_status=200 if era is Era.SESSION else 404,
+                rpc_code=METHOD_NOT_FOUND,
+            )
+        session = _session(request, server, caller) if era is Era.SESSION else None
+        if session is None:
+            return era, None
+        if isinstance(session, Refused):
+            return session
+        if message.method and message.id_json and not session.begin(str(message.id)):
+            return ID_IN_USE
+        return era, session
+
+    async def _admit(self, exchange: Exchange, server: "_Server", message: Message) -> bool:
+        request = exchange.request
+        version = request.text(VERSION_HEADER) or message.protocol_version or ""
+        call = ToolCall(
+            server=server.name,
+            caller=exchange.caller,
+            session="" if exchange.session is None else exchange.session.session_id,
+            request_id=message.id_json,
+            wire_name=message.name,
+            arguments=message.arguments,
+            protocol_version=version,
+            request_bytes=len(request.body),
+        )
+        request.shielded = True
+        try:
+            verdict = await self._gate.admit(call)
+        finally:
+            request.shielded = False
+        if isinstance(verdict, Refusal):
+            exchange.answer(200, result_answer(message.id_json, verdict.result))
+            return False
+        exchange.flight = Flight(self._gate, verdict.token, verdict.warning)
+        if exchange.session is not None:
+            exchange.session.flights[exchange.key] = exchange.flight
+        if request.gone:
+            exchange.flight.end("not_sent", detail="client gone")
+            return False
+        return True
+
+    async def _stream_or_end(
+        self, request: HttpRequest, reply: HttpReply, server: "_Server", caller: Caller
+    ) -> None:
+        era = era_of(request)
+        if isinstance(era, Refused):
+            await self._refuse(request, reply, server, caller, era)
+            return
+        if era is Era.STATELESS:
+            await self._refuse(request, reply, server, caller, _NO_METHOD, headers=_ALLOW_POST)
+            return
+        session = _session(request, server, caller)
+        if isinstance(session, Refused):
+            await self._refuse(request, reply, server, caller, session)
+            return
+        exchange = Exchange(request, reply, caller, era, session=session)
+        if request.method == b"GET":
+            request.endless = True
+            await server.upstream.get(exchange)
+        else:
+            await server.upstream.delete(exchange)
+
+    async def _refuse(
+        self,
+        request: HttpRequest,
+        reply: HttpReply,
+        server: "_Server | None",
+        caller: Caller | None,
+        refused: Refused,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = JSON_HEADERS,
+        elements: Sequence[Element] = _NOBODY,
+    ) -> None:
+        request.shielded = True
+        for element in elements:
+            await self._gate.refused(
+                BadRequest(
+                    server="" if server is None else server.name,
+                    caller=caller,
+                    code=refused.code,
+                    reason=refused.reason,
+                    transport="http",
+                    http_status=refused.http_status,
+                    rpc_error_code=refused.rpc_code,
+                    method=element.method,
+                    wire_tool=element.tool,
+                    request_bytes=len(request.body) or request.received_bytes,
+                )
+            )
+        request.shielded = False
+        data: object = None
+        if refused.rpc_code == UNSUPPORTED_VERSION:
+            supported = [*STATELESS_VERSIONS, *SESSION_VERSIONS]
+            data = {"supported": supported, "requested": request.text(VERSION_HEADER)}
+        id_json = elements[0].id_json if len(elements) == 1 else "null"
+        reply.send(refused.http_status, headers, refused_answer(id_json, refused, data))
+
+
+class _Server:
+    __slots__ = ("name", "params", "upstream")
+
+    def __init__(self, name: str, upstream: Upstream) -> None:
+        self.name = name
+        self.upstream = upstream
+        self.params: ParamHeaders = upstream.params
+
+
+_NO_SERVER: Final = Refused(
+    code="no_server",
+    reason="there is no such server here",
+    http_status=404,
+    rpc_code=NOT_FOUND,
+)
+_NO_METHOD: Final = Refused(
+    code="http_method",
+    reason="this HTTP method is not served here",
+    http_status=405,
+    rpc_code=INVALID_REQUEST,
+)
+_NO_SESSION: Final = Refused(
+    code="no_session", reason="there is no such session", http_status=404, rpc_code=NO_SESSION
+)
+_UNAUTHENTICATED: Final = Refused(
+    code="unauthenticated",
+    reason="present a grant for this server as a bearer token",
+    http_status=401,
+    rpc_code=UNAUTHENTICATED,
+)
+
+
+def _session(request: HttpRequest, server: _Server, caller: Caller) -> Session | Refused | None:
+    """The session a request names; None where it names none."""
+    session_id = request.text(SESSION_HEADER)
+    if session_id is None:
+        return None
+    if not 0 < len(session_id) <= _SESSION_ID_MAX or not session_id.isprintable():
+        return _NO_SESSION
+    return server.upstream.session(session_id, caller) or _NO_SESSION
+
+
+@functools.lru_cache(maxsize=256)  # a client says the same with every request
+def _media_refused(content_type: bytes, accept: bytes) -> Refused | None:
+    media, _, parameters = content_type.lower().partition(b";")
+    charset = parameters.replace(b" ", b"").replace(b'"', b"")
+    if media.strip() != b"application/json" or charset not in (b"", b"charset=utf-8"):
+        return Refused(code="content_type", reason="a message is application/json", http_status=415)
+    accepted = {part.partition(b";")[0].strip() for part in accept.lower().split(b",")}
+    if b"*/*" in accepted or (
+        accepted & {b"application/json", b"application/*"}
+        and accepted & {b"text/event-stream", b"text/*"}
+    ):
+        return None
+    return Refused(
+        code="accept",
+        reason="a client accepts application/json and text/event-stream",
+        http_status=406,
+    )

@@ -1,0 +1,113 @@
+"""What the proxy asks, and of whom: everything it does not decide itself.
+
+The proxy reads, forwards and answers. Who is calling, whether a call goes through, what is
+recorded and which tools are shown is asked of a `Gate`, which a process provides.
+"""
+
+from typing import Literal, Protocol
+
+import msgspec
+
+Outcome = Literal[
+    "success", "tool_error", "rpc_error", "timeout", "not_sent", "unknown", "input_required"
+]
+Transport = Literal["http", "stdio"]
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who is behind a request."""
+
+    grant: str
+    agent: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call as it stood on the wire."""
+
+    server: str
+    caller: Caller
+    session: str  # empty in the stateless protocol era
+    request_id: str  # JSON of the id: 7 or "a-7"
+    wire_name: str
+    arguments: dict[str, object]
+    protocol_version: str  # empty where nothing said one
+    request_bytes: int
+
+
+class Forward(msgspec.Struct, frozen=True):
+    """The call goes through. `token` comes back with its `Ending`.
+
+    `warning` is put beside the answer as one more text, where there is one.
+    """
+
+    decision_id: str
+    token: object
+    warning: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """The call does not go through; `result` is the whole MCP result to answer with."""
+
+    result: dict[str, object]
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a forwarded call ended, as far as can be seen from here."""
+
+    outcome: Outcome
+    duration_ns: int  # from the moment it was let through
+    response_bytes: int
+    rpc_error_code: int | None = None
+    detail: str = ""
+
+
+class BadRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Something was refused before it was a call to decide."""
+
+    server: str  # empty where the address named none of ours
+    caller: Caller | None
+    code: str  # stable word
+    reason: str
+    transport: Transport
+    http_status: int  # 0 on stdio
+    rpc_error_code: int
+    method: str
+    wire_tool: str
+    request_bytes: int
+
+
+class Gate(Protocol):
+    """Implemented by the process; the proxy calls it from one event loop only."""
+
+    def authenticate(self, server: str, authorization: str | None) -> Caller | None:
+        """Say whose credential this is; None refuses the request with 401.
+
+        `authorization` is the header as it came, or on stdio None. The refusal is recorded
+        through `refused`, so there is nothing to record here.
+        """
+        ...
+
+    async def admit(self, call: ToolCall) -> Forward | Refusal:
+        """Decide, and return only when the decision is durable.
+
+        A client that goes away meanwhile does not cancel this: its `Forward` is then ended as
+        "not_sent". Only the end of the process does.
+        """
+        ...
+
+    def ended(self, token: object, ending: Ending) -> None:
+        """Take the outcome of a `Forward`; never waits. Called exactly once for each of them,
+        and before the answer is written to the client."""
+        ...
+
+    async def refused(self, bad: BadRequest) -> None:
+        """Record a refusal; it is answered when this returns."""
+        ...
+
+    def visible(self, server: str, caller: Caller, tools: list[object]) -> list[object]:
+        """Those of a listing's tools that the caller may see, changed or not, in their order."""
+        ...
+
+    def method_allowed(self, server: str, caller: Caller, method: str) -> bool:
+        """Whether a request that is no tool call may pass. Asked for every such method."""
+        ...

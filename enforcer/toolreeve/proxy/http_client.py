@@ -1,0 +1,335 @@
+"""The HTTP client towards upstreams: one connection, one request on it, one response.
+
+It follows no redirect, asks for no compression and sends exactly the headers it is given. A
+response is at hand as soon as its head is; its body is taken whole when it is small, or piece by
+piece, and the upstream is read no faster than the client takes it. A response that is released
+before it is complete takes its connection with it, which is what tells the upstream that nobody
+waits any more.
+"""
+
+import asyncio
+import collections
+from collections.abc import AsyncIterator, Mapping
+from typing import Final, Protocol, cast
+from urllib.parse import urlsplit
+
+import httptools
+import msgspec
+
+_LOW_WATER: Final = 64 * 1024
+NEVER: Final = float("inf")
+
+
+class UpstreamBounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long and how much one upstream may take.
+
+    `idle_seconds_max` is how long a connection is kept without use; it stays below the five
+    seconds after which common servers close theirs. `silence_seconds_max` counts while a body is
+    being read; streams that wait for events have none.
+    """
+
+    connect_seconds_max: float = 5.0
+    head_seconds_max: float = 300.0
+    silence_seconds_max: float = 300.0
+    idle_seconds_max: float = 4.0
+    connections_max: int = 1024
+    wait_seconds_max: float = 10.0
+    header_bytes_max: int = 64 * 1024
+
+
+class UpstreamError(Exception):
+    """The upstream did not answer. `sent` says whether it may have seen the request."""
+
+    def __init__(self, detail: str, *, sent: bool, timed_out: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.sent = sent
+        self.timed_out = timed_out
+
+
+class UpstreamAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an upstream listens, and what every request to it carries."""
+
+    host: str
+    port: int
+    path: str
+    tls: bool
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # credentials; never logged
+
+    @staticmethod
+    def parse(url: str, headers: Mapping[str, str] | None = None) -> "UpstreamAddress":
+        """Raises ValueError for anything but http or https with a host and plain headers."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no http or https address")
+        if parts.username is not None or parts.fragment:
+            raise ValueError("an upstream's address holds no user name and no fragment")
+        tls = parts.scheme == "https"
+        path = parts.path or "/"
+        if parts.query:
+            path += "?" + parts.query
+        if not (path.isascii() and path.isprintable()) or " " in path:
+            raise ValueError(f"the path of {url!r} is not plain ASCII")
+        injected: list[tuple[bytes, bytes]] = []
+        for name, value in (headers or {}).items():
+            if not name.isascii() or not (name + value).isprintable() or ":" in name:
+                raise ValueError(f"the header {name!r} cannot be sent")
+            injected.append((name.lower().encode(), value.encode("latin-1")))
+        return UpstreamAddress(
+            host=parts.hostname,
+            port=parts.port or (443 if tls else 80),
+            path=path,
+            tls=tls,
+            headers=tuple(injected),
+        )
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+class HttpResponse:
+    """An upstream's answer. Whoever holds it calls `release` in the end, whatever happens."""
+
+    def __init__(self, connection: "UpstreamConnection") -> None:
+        self._connection = connection
+        self._chunks: collections.deque[bytes] = collections.deque()
+        self._buffered = 0
+        self._high_water = _LOW_WATER
+        self._waiter: asyncio.Future[None] | None = None
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}  # names in lower case; the first of equal ones
+        self.head_complete = False
+        self.complete = False
+        self.error: UpstreamError | None = None
+
+    async def whole(self, bytes_max: int) -> bytes | None:
+        """The body if it has at most `bytes_max` bytes; None leaves it to be read in `parts`.
+
+        Raises UpstreamError when the body breaks off.
+        """
+        self._high_water = max(bytes_max + 1, _LOW_WATER)
+        if self._buffered <= bytes_max:
+            self._connection.read_on()  # the head may have come with more than a little body
+        while not self.complete and self._buffered <= bytes_max:
+            await self._changed()
+        if self._buffered > bytes_max:
+            return None
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
+        return body
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises UpstreamError when it breaks off."""
+        self._high_water = _LOW_WATER
+        while True:
+            while not self._chunks and not self.complete:
+                await self._changed()
+            if not self._chunks:
+                return
+            part = self._chunks.popleft()
+            self._buffered -= len(part)
+            if self._buffered <= _LOW_WATER:
+                self._connection.read_on()
+            yield part
+
+    @property
+    def at_end(self) -> bool:
+        """Nothing is left to be read."""
+        return self.complete and not self._chunks
+
+    def release(self) -> None:
+        """Give the connection back if the response is complete, else close it."""
+        self._connection.released(self)
+
+    async def head(self) -> None:
+        while not self.head_complete:
+            await self._changed()
+
+    async def _changed(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+        if self.error is not None:
+            raise self.error
+
+    # For the connection.
+
+    def received(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._buffered += len(data)
+        if self._buffered > self._high_water:
+            self._connection.read_no_further()
+        self.wake()
+
+    def failed(self, error: UpstreamError) -> None:
+        if not self.complete and self.error is None:
+            self.error = error
+            self.wake()
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class Keeper(Protocol):
+    """Keeps connections while nobody uses them."""
+
+    @property
+    def bounds(self) -> UpstreamBounds: ...
+
+    def given_back(self, connection: "UpstreamConnection") -> None: ...
+
+    def lost(self, connection: "UpstreamConnection") -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection, with at most one request on it."""
+
+    def __init__(self, pool: Keeper) -> None:
+        self._pool = pool
+        self._bounds = pool.bounds
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._response: HttpResponse | None = None
+        self._header_bytes = 0
+        self._keep = True
+        self._paused = False
+        self._silence_seconds_max = NEVER
+        self.deadline = NEVER
+        self.used = False
+        self.heard = False  # something of the present answer has come
+
+    @property
+    def open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def send(self, request: bytes, head_seconds: float, silence_seconds: float) -> HttpResponse:
+        assert self._transport is not None
+        self._response = HttpResponse(self)
+        self._header_bytes = 0
+        self.heard = False
+        self.deadline = self._loop.time() + head_seconds
+        self._silence_seconds_max = silence_seconds
+        self._transport.write(request)
+        return self._response
+
+    def released(self, response: HttpResponse) -> None:
+        if self._response is not response:
+            return
+        self._response = None
+        if response.complete and self._keep and self.open:
+            self.read_on()
+            self.used = True
+            self.deadline = self._loop.time() + self._bounds.idle_seconds_max
+            self._pool.given_back(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def read_on(self) -> None:
+        if self._paused and self._transport is not None and self.open:
+            self._paused = False
+            self.deadline = self._loop.time() + self._silence_seconds_max
+            self._transport.resume_reading()
+
+    def read_no_further(self) -> None:
+        if not self._paused and self._transport is not None and self.open:
+            self._paused = True
+            self.deadline = NEVER
+            self._transport.pause_reading()
+
+    def sweep(self, now: float) -> None:
+        if now < self.deadline:
+            return
+        if self._response is not None:
+            what = "while answering" if self.heard else "in time"
+            self._response.failed(
+                UpstreamError(f"the upstream did not answer {what}", sent=True, timed_out=True)
+            )
+        self.close()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # A cast, because the transports of uvloop do not derive from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None or response.complete:
+            self.close()  # nobody asked
+            return
+        self.heard = True
+        if not response.head_complete:
+            self._header_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as problem:
+            self._keep = False
+            if not response.complete:
+                response.failed(UpstreamError(f"not an HTTP answer: {problem}", sent=True))
+                self.close()
+            return
+        if not response.head_complete and self._header_bytes > self._bounds.header_bytes_max:
+            response.failed(UpstreamError("the answer's headers are too long", sent=True))
+            self.close()
+        elif response.head_complete and not self._paused and not response.complete:
+            self.deadline = self._loop.time() + self._silence_seconds_max
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.deadline = NEVER
+        self._pool.lost(self)
+        response = self._response
+        if response is None or response.complete:
+            return
+        ends_with_connection = (
+            exc is None
+            and response.head_complete
+            and b"content-length" not in response.headers
+            and b"transfer-encoding" not in response.headers
+        )
+        if ends_with_connection:
+            self._keep = False
+            response.complete = True
+            response.wake()
+        else:
+            response.failed(UpstreamError("the upstream closed the connection", sent=True))
+
+    # What the parser calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._response is not None and not self._response.head_complete:
+            self._response.headers.setdefault(name.lower(), value.strip(b" \t"))
+
+    def on_headers_complete(self) -> None:
+        response = self._response
+        if response is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            response.headers.clear()
+            return
+        response.status = status
+        response.head_complete = True
+        self._keep = self._parser.should_keep_alive()
+        response.wake()
+
+    def on_body(self, body: bytes) -> None:
+        if self._response is not None and body:
+            self._response.received(body)
+
+    def on_message_complete(self) -> None:
+        response = self._response
+        if response is not None and response.head_complete:
+            response.complete = True
+            self.deadline = NEVER
+            response.wake()

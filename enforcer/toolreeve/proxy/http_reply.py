@@ -1,0 +1,90 @@
+"""The answer to one HTTP request, as a handler writes it."""
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from toolreeve.proxy.http_request import HttpRequest
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+
+
+class Wire(Protocol):
+    """The connection that carries the answer."""
+
+    @property
+    def date(self) -> bytes:
+        """The header line with the time."""
+        ...
+
+    @property
+    def drained(self) -> asyncio.Future[None] | None:
+        """Set while the client reads slower than we write; done when it has caught up."""
+        ...
+
+    def put(self, data: bytes) -> None: ...
+
+
+class HttpReply:
+    """The answer to one request: sent whole, or started, written and ended."""
+
+    __slots__ = ("_chunked", "_connection", "_request", "ended", "started")
+
+    def __init__(self, connection: Wire, request: HttpRequest) -> None:
+        self._connection = connection
+        self._request = request
+        self._chunked = False
+        self.started = False
+        self.ended = False
+
+    def send(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """Answer with a body that is whole."""
+        assert not self.started, "an answer has begun already"
+        self.started = self.ended = True
+        head = self._head(status, headers)
+        if status not in (204, 304):
+            head.append(b"content-length: %d\r\n" % len(body))
+        head.append(b"\r\n")
+        if self._request.method != b"HEAD":
+            head.append(body)
+        self._connection.put(b"".join(head))
+
+    def start(self, status: int, headers: Headers, length: int | None = None) -> None:
+        """Begin an answer whose body follows; without `length` it is sent in chunks."""
+        assert not self.started, "an answer has begun already"
+        self.started = True
+        self._chunked = length is None
+        head = self._head(status, headers)
+        if length is None:
+            head.append(b"transfer-encoding: chunked\r\n\r\n")
+        else:
+            head.append(b"content-length: %d\r\n\r\n" % length)
+        self._connection.put(b"".join(head))
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; waits while the client reads slower than we write."""
+        if data:
+            if self._chunked:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            self._connection.put(data)
+        if self._connection.drained is not None:
+            await self._connection.drained
+
+    def end(self) -> None:
+        """The body is complete."""
+        self.ended = True
+        if self._chunked:
+            self._connection.put(b"0\r\n\r\n")
+
+    def _head(self, status: int, headers: Headers) -> list[bytes]:
+        head = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status]
+        head += [b"%b: %b\r\n" % header for header in headers]
+        head.append(self._connection.date)
+        if self._request.close:
+            head.append(b"connection: close\r\n")
+        return head

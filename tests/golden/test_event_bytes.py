@@ -1,0 +1,198 @@
+"""The bytes of every kind of event, as they have been since the contract's first version.
+
+An enforcer of today writes what an auditor reads in ten years, so these bytes never change. A new
+field gets a new line in the golden file; a changed line is a broken promise.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+
+from toolreeve.audit import (
+    AlertRaised,
+    AlertResolved,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalUsed,
+    Arguments,
+    Body,
+    Completed,
+    Decided,
+    Effect,
+    EnforcerStarted,
+    EnforcerStopped,
+    Event,
+    Hold,
+    HoldPlaced,
+    HoldReleased,
+    KeptArgument,
+    Outcome,
+    PolicyApplied,
+    PolicyRefused,
+    RequestRefused,
+    Reservation,
+)
+from toolreeve.decision import Instant
+from toolreeve.policy import Refund
+from toolreeve.wire import read_event, write_event
+
+GOLDEN = Path(__file__).parent / "event_bytes_v1.txt"
+LATER = Instant(1_800_000_000_000_000_000)
+
+BODIES: tuple[Body, ...] = (
+    Decided(
+        server="truenas",
+        grant="ops",
+        agent="ops-agent",
+        session="s-1",
+        request_id='"a-7"',
+        tool="vm_restart",
+        wire_tool="truenas",
+        tool_group="vm",
+        effect=Effect.DENY,
+        code="limited",
+        rule="/tools/vm_restart/limits/0",
+        reason="At most 10 calls a minute per grant.",
+        policy_revision="sha256:00",
+        retry_after_ms=59_000,
+        limit_counter="vm_restart_rate",
+        arguments=Arguments(
+            names=("id",), kept=(KeptArgument("/id", "7"),), keyed_hash=bytes(32), size_bytes=8
+        ),
+        protocol_version="2026-07-28",
+        decision_ns=2_500,
+    ),
+    Completed(
+        decision_id="gw:1:1",
+        outcome=Outcome.RPC_ERROR,
+        duration_ns=1_000_000,
+        request_bytes=120,
+        response_bytes=80,
+        rpc_error_code=-32_602,
+        detail="",
+    ),
+    PolicyApplied(
+        server="truenas",
+        policy="truenas-prod",
+        revision="sha256:01",
+        previous_revision="sha256:00",
+        origin="control",
+        manifest_sequence=4,
+    ),
+    PolicyRefused(
+        server="truenas",
+        policy="truenas-prod",
+        revision="sha256:02",
+        code="signature",
+        reason="no pinned key has signed this manifest",
+        origin="control",
+    ),
+    EnforcerStarted(
+        software_version="0.1.0",
+        host="lab-1",
+        servers=("hypervisor", "truenas"),
+        previous_epoch=6,
+        previous_head=bytes(range(32)),
+        boot_id="b",
+    ),
+    EnforcerStopped(reason="signal"),
+    HoldPlaced(
+        hold=Hold(
+            hold_id="h-1",
+            server="truenas",
+            grant="ops",
+            tool="vm_restart",
+            argument_pointer="/id",
+            argument_value_json="7",
+            actor="on-call",
+            reason="Restart burst.",
+            expires_at=LATER,
+        )
+    ),
+    HoldReleased(hold_id="h-1", actor="on-call", reason="Over."),
+    AlertRaised(
+        alert_id="a-1",
+        rule="vm-restart-burst",
+        detector="burst",
+        severity="critical",
+        summary="12 restarts of one VM in 10 s",
+        labels=(("server", "truenas"), ("tool", "vm_restart")),
+        since_at=LATER,
+        crossed_at=LATER,
+        observed=12.0,
+        threshold=5.0,
+        baseline=0.5,
+        query="SELECT 1",
+    ),
+    AlertResolved(alert_id="a-1", reason="quiet"),
+    ApprovalAsked(
+        approval_id="p-1",
+        decision_id="gw:1:1",
+        server="truenas",
+        grant="ops",
+        tool="vm_clone",
+        arguments_hash=bytes(32),
+        policy_revision="sha256:01",
+        expires_at=LATER,
+    ),
+    ApprovalGiven(approval_id="p-1", approved=True, actor="on-call", reason="Known change."),
+    ApprovalUsed(approval_id="p-1", decision_id="gw:1:9"),
+    RequestRefused(
+        server="truenas",
+        grant="ops",
+        code="duplicate_key",
+        reason="the key name stands twice",
+        transport="http",
+        http_status=400,
+        rpc_error_code=-32_700,
+        method="tools/call",
+        wire_tool="truenas",
+        request_bytes=99,
+        count=1,
+    ),
+    Decided(
+        server="truenas",
+        grant="ops",
+        agent="ops-agent",
+        request_id="8",
+        tool="vm_clone",
+        wire_tool="vm_clone",
+        effect=Effect.ALLOW,
+        code="limited",
+        mode="shadow",
+        reservations=(
+            Reservation(
+                counter="spend",
+                bucket="grant truenas ops by 00",
+                window_ns=86_400_000_000_000,
+                calendar=True,
+                amount=Decimal("12.50"),
+                at=Instant(LATER + 15),
+                refund_on=frozenset({Refund.NOT_SENT, Refund.RPC_ERROR}),
+            ),
+        ),
+    ),
+    Completed(decision_id="gw:7:15", outcome=Outcome.NOT_SENT, refunded=("spend",)),
+)
+
+
+def events() -> list[Event]:
+    return [
+        Event(enforcer="gw", epoch=7, sequence=index, at=Instant(LATER + index), body=body)
+        for index, body in enumerate(BODIES, start=1)
+    ]
+
+
+def written() -> str:
+    """The golden file as today's code would write it: a kind and its bytes a line."""
+    lines = [f"{type(event.body).__name__} {write_event(event).hex()}" for event in events()]
+    return "\n".join(lines) + "\n"
+
+
+def test_every_kind_of_event_has_the_bytes_it_always_had() -> None:
+    assert written() == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_the_bytes_of_long_ago_are_read_as_what_they_said() -> None:
+    lines = GOLDEN.read_text(encoding="utf-8").splitlines()
+    read = [read_event(bytes.fromhex(line.split()[1])) for line in lines]
+    assert read == events()

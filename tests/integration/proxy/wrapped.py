@@ -1,0 +1,38 @@
+"""`wrapped.py COMMAND...`: a process that runs `wrap` with a gate that refuses `vm_delete`."""
+
+import asyncio
+import os
+import sys
+
+import structlog
+
+from toolreeve.proxy.gate import BadRequest, Caller, Ending, Forward, Refusal, ToolCall
+from toolreeve.proxy.wrap import wrap
+
+
+class ByName:
+    def authenticate(self, server: str, authorization: str | None) -> Caller | None:
+        return Caller("local", "test")
+
+    async def admit(self, call: ToolCall) -> Forward | Refusal:
+        if call.wire_name == "vm_delete":
+            text = [{"type": "text", "text": "[POLICY DENIED]"}]
+            return Refusal({"content": text, "isError": True, "resultType": "complete"})
+        return Forward("d", object())
+
+    def ended(self, token: object, ending: Ending) -> None:
+        pass
+
+    async def refused(self, bad: BadRequest) -> None:
+        pass
+
+    def visible(self, server: str, caller: Caller, tools: list[object]) -> list[object]:
+        return tools
+
+    def method_allowed(self, server: str, caller: Caller, method: str) -> bool:
+        return True
+
+
+if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    sys.exit(asyncio.run(wrap(sys.argv[1:], ByName(), "flat", environ=os.environ)))
