@@ -2,9 +2,10 @@
 
 Several groups are under way at a time. The server stores what one session sends in its order, so
 after a lost session it has a prefix of them; then everything unanswered is sent again from the
-oldest on, under the same ids, and what the server has already is answered as a duplicate. Only
-where the server *refuses* one group and takes the next can a later one stand before an earlier
-one; readers know both by their sequences.
+oldest on, under the same ids, and what the server has already is answered as a duplicate. After
+any failure the oldest goes alone until it is taken, so that a full stream is not asked for
+everything at every attempt. Only where the server *refuses* one group and takes one sent before
+that answer came can a later one stand before an earlier one; readers know both by their sequences.
 """
 
 import asyncio
@@ -95,6 +96,8 @@ class _Shipper:
         while not (self._exhausted and not self._under_way):
             try:
                 async with self._publisher.outlet() as outlet:
+                    if self._failures and self._under_way:
+                        await self._send_the_oldest(outlet)
                     for sending in self._under_way:
                         await self._send_again(outlet, sending)
                     await self._pump(outlet)
@@ -128,7 +131,7 @@ class _Shipper:
                 waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if not done:
-                raise PublishUnknownError("no answer came", remedy="the same is sent again")
+                raise _overdue()
             self._settle()
             if self._arriving is not None and self._arriving.done():
                 arrived, self._arriving = self._arriving.result(), None
@@ -136,6 +139,14 @@ class _Shipper:
                     self._exhausted = True
                 else:
                     await self._send_first(outlet, arrived)
+
+    async def _send_the_oldest(self, outlet: Outlet) -> None:
+        oldest = self._under_way[0]
+        await self._send_again(outlet, oldest)
+        await asyncio.wait([oldest.acked], timeout=self._publisher.ack_seconds)
+        if not oldest.acked.done():
+            raise _overdue()
+        self._settle()
 
     def _ask_for_more(self) -> None:
         room = len(self._under_way) < self._settings.groups_max
@@ -174,3 +185,7 @@ class _Shipper:
                 if self._failures:
                     log.info("shipping.resumed", failures=self._failures)
                     self._failures = 0
+
+
+def _overdue() -> PublishUnknownError:
+    return PublishUnknownError("no answer came", remedy="the same is sent again")

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import pytest
 from nats.aio.msg import Msg
+from structlog.testing import capture_logs
 
 from toolreeve.audit import Position
 from toolreeve.bus import (
@@ -236,8 +237,10 @@ def test_a_full_stream_refuses_and_shipping_goes_on_when_it_has_room(
             publisher = Publisher(connection, names.audit("edge-1"), stream=names.audit_stream)
             for _ in range(60):
                 await outbox.append(bytes(1000))
-            shipping = asyncio.create_task(ship(outbox, publisher, enforcer="edge-1"))
-            await until(lambda: outbox.status().published is not None)
+            with capture_logs() as logged:
+                shipping = asyncio.create_task(ship(outbox, publisher, enforcer="edge-1"))
+                await until(lambda: any(line["event"] == "shipping.stalled" for line in logged))
+            assert outbox.status().published is not None
             with pytest.raises(PublishRefusedError, match="maximum bytes"):
                 await publisher.publish(bytes(15_000), "edge-1:9:9")
             info.config.max_bytes = 1 << 20
