@@ -5,9 +5,8 @@ answer; the rest only as a keyed hash, so that equal calls can be recognised on 
 nobody can guess a value from its hash without the key.
 """
 
-import hmac
 from collections.abc import Mapping
-from hashlib import sha256
+from hashlib import blake2b
 
 from msgspec import Struct
 
@@ -42,6 +41,6 @@ def redact(arguments: Mapping[str, object], redaction: Redaction) -> Arguments:
     return Arguments(
         names=tuple(sorted(arguments)[:NAMES_MAX]),
         kept=tuple(kept),
-        keyed_hash=hmac.digest(redaction.key, canonical, sha256),
+        keyed_hash=blake2b(canonical, key=redaction.key, digest_size=32).digest(),
         size_bytes=len(canonical),
     )

@@ -159,7 +159,7 @@ class Station:
             CallEnded(completed, token.reservations), self._clock.now()
         ):
             assert isinstance(action, Append)
-            self._outbox.append(action.draft).add_done_callback(_log_failure)
+            self._outbox.append(action.draft, lingers=True).add_done_callback(_log_failure)
 
     async def refused(self, bad: ask.BadRequest) -> None:
         refused = RequestRefused(

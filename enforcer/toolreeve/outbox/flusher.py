@@ -71,7 +71,7 @@ class Flusher(Generic[R]):
         self._loop = loop
         self._durable = durable
         self._refused = refused
-        self._queue: SimpleQueue[Waiting[R] | Epoch | End] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[Waiting[R]] | Epoch | End] = SimpleQueue()
         self._epoch = epoch
         self._ended = False
         self._failing = False  # so that a full disk is told once, not with every call
@@ -81,7 +81,7 @@ class Flusher(Generic[R]):
         self._thread = Thread(target=self._run, name="outbox-flusher", daemon=True)
         self._thread.start()
 
-    def put(self, item: Waiting[R] | Epoch | End) -> None:
+    def put(self, item: Sequence[Waiting[R]] | Epoch | End) -> None:
         """Never blocks."""
         self._queue.put(item)
 
@@ -108,9 +108,9 @@ class Flusher(Generic[R]):
         """The next group's records: waits for one, then takes what is there."""
         records: list[Waiting[R]] = []
         item = self._queue.get()
-        while isinstance(item, Waiting):
-            records.append(item)
-            if len(records) == self._settings.records_max:
+        while not isinstance(item, Epoch | End):
+            records += item
+            if len(records) >= self._settings.records_max:
                 return records
             try:
                 item = self._queue.get_nowait()
@@ -131,7 +131,8 @@ class Flusher(Generic[R]):
     def _flush(self, records: list[Waiting[R]]) -> None:
         """Make the records durable, as one group if they fit."""
         self._flushing = records
-        parts = deque([records])
+        most = self._settings.records_max
+        parts = deque(records[at : at + most] for at in range(0, len(records), most))
         while parts:
             part = parts.popleft()
             made = self._make(part)
@@ -191,10 +192,10 @@ class Flusher(Generic[R]):
                 item = self._queue.get_nowait()
             except Empty:
                 break
-            if isinstance(item, Waiting):
-                refused.append(item)
-            else:
+            if isinstance(item, Epoch | End):
                 self._obey(item)
+            else:
+                refused += item
         self._tell(partial(self._refused, error, refused))
 
     def _tell(self, what: Callable[[], None]) -> None:

@@ -64,6 +64,9 @@ class Outbox(Generic[R]):
         self._epoch: int | None = None
         self._flusher: Flusher[R] | None = None
         self._waiting = 0
+        self._gathered: list[Waiting[R]] = []  # since the last turn of the loop
+        self._due = False  # they go at the end of this turn
+        self._lingering: asyncio.TimerHandle | None = None
         self._finished = False
         self._recent: dict[Position | None, Group] = {}  # by the position each one follows
         self._recent_bytes = 0
@@ -118,26 +121,34 @@ class Outbox(Generic[R]):
         highest = max(self._epoch or 0, 0 if last is None else last.epoch)
         if epoch <= highest:
             raise ValueError(f"epoch {epoch} is not above {highest}")
+        self._hand_over()
         self._epoch = epoch
         if self._flusher is not None:
             self._flusher.put(Epoch(epoch))
 
-    def append(self, record: R) -> "asyncio.Future[Position]":
+    def append(self, record: R, *, lingers: bool = False) -> "asyncio.Future[Position]":
         """Queue a record, in the order of calls; the future resolves when it is durable.
 
-        The future raises OutboxError where that cannot be promised: the record is then not part of
-        the history and has used no sequence number. Cancelling the future takes nothing back.
+        A record that `lingers` asks for no flush of its own: it goes with the next one that does
+        not, and `linger_seconds` later at the latest. The future raises OutboxError where
+        durability cannot be promised: the record is then not part of the history and has used no
+        sequence number. Cancelling the future takes nothing back.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Position] = loop.create_future()
-        flusher = self._flusher or self._start(loop)
+        if self._flusher is None:
+            self._start(loop)
         if self._finished or self._waiting >= self._settings.waiting_max:
             done.set_exception(self._refusal())
             return done
         self._waiting += 1
-        flusher.put(Waiting(record, done))
-        if flusher.broken is not None and not done.done():
-            done.set_exception(flusher.broken)
+        self._gathered.append(Waiting(record, done))
+        if lingers:
+            if self._lingering is None:
+                self._lingering = loop.call_later(self._settings.linger_seconds, self._lingered)
+        elif not self._due:
+            self._due = True
+            loop.call_soon(self._hand_over)
         return done
 
     async def follow(self) -> AsyncIterator[Group]:
@@ -209,6 +220,7 @@ class Outbox(Generic[R]):
         The folder stays ours, so that what is still under way can be reported as published.
         """
         if not self._finished:
+            self._hand_over()
             self._finished = True
             if self._flusher is not None:
                 self._flusher.put(End())
@@ -222,7 +234,7 @@ class Outbox(Generic[R]):
         await self.finish()
         await asyncio.to_thread(self._journal.close)
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> Flusher[R]:
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         assert self._epoch is not None, "begin an epoch before the first append"
         self._flusher = Flusher(
             self._journal,
@@ -233,7 +245,22 @@ class Outbox(Generic[R]):
             durable=self._durable,
             refused=self._refused,
         )
-        return self._flusher
+
+    def _hand_over(self) -> None:
+        """Everything of one turn of the loop goes in one piece: that wakes the flusher once."""
+        self._due = False
+        if not self._gathered or self._flusher is None:
+            return
+        gathered, self._gathered = self._gathered, []
+        self._flusher.put(gathered)
+        if self._flusher.broken is not None:
+            for waiting in gathered:
+                if not waiting.done.done():
+                    waiting.done.set_exception(self._flusher.broken)
+
+    def _lingered(self) -> None:
+        self._lingering = None
+        self._hand_over()
 
     def _durable(self, group: Group, records: Sequence[Waiting[R]]) -> None:
         self._waiting -= len(records)

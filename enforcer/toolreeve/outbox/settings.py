@@ -20,6 +20,9 @@ class OutboxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     waiting_max: Annotated[int, Meta(ge=1)] = 10_000
     """Most records that wait to become durable; one more is refused."""
 
+    linger_seconds: Annotated[float, Meta(ge=0, le=1)] = 0.005
+    """How long a record may wait for a flush that others need anyway."""
+
     recent_bytes_max: Annotated[int, Meta(ge=0)] = 8 << 20
     """How much of the newest groups is kept in memory for those who follow."""
 

@@ -88,6 +88,29 @@ def test_an_epoch_starts_at_one_and_the_chain_goes_on(open_outbox: OpenOutbox) -
     run(story())
 
 
+def test_a_record_that_lingers_rides_with_the_next_and_else_goes_by_itself(
+    open_outbox: OpenOutbox,
+) -> None:
+    async def story() -> None:
+        outbox = open_outbox(OutboxSettings(linger_seconds=1.0))
+        outbox.begin(1)
+        outcome = outbox.append(b"outcome", lingers=True)
+        await asyncio.sleep(0.05)
+        assert not outcome.done(), "it asks for no flush of its own"
+        assert await outbox.append(b"decision") == Position(1, 2)
+        assert outcome.result() == Position(1, 1)
+        assert [group.count for group in outbox.groups()] == [2]
+        outbox.append(b"last", lingers=True)
+        await outbox.close()  # an end in order waits for nobody's turn
+        again = open_outbox(OutboxSettings(linger_seconds=0.01))
+        assert again.recovered.last == Position(1, 3)
+        again.begin(2)
+        assert await again.append(b"alone", lingers=True) == Position(2, 1)
+        await again.close()
+
+    run(story())
+
+
 def test_groups_stay_within_records_max_and_bytes_max(open_outbox: OpenOutbox) -> None:
     async def story() -> None:
         outbox = open_outbox(replace(SMALL, records_max=10))
