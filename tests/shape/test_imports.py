@@ -115,3 +115,11 @@ def test_an_enforcer_loads_nothing_of_the_analytics_the_console_or_the_sdk() -> 
         path.name for path in (REPOSITORY / "analytics" / "toolreeve").iterdir()
     }
     assert not {f"toolreeve.{room}" for room in rooms_above}.intersection(loaded)
+
+
+def test_a_wrapper_starts_without_what_it_does_not_use() -> None:
+    commands = ["toolreeve.cli.__main__", "toolreeve.cli.processes", "toolreeve.gateway.wrapping"]
+    loaded = watch(commands)["loaded"]
+    assert "structlog" in loaded
+    unused = {"grpc", "importlib.metadata", "nats", "re2", "rich", "ruamel.yaml"}
+    assert not unused.intersection(loaded)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
 from socket import gethostname
@@ -19,6 +18,7 @@ from toolreeve.outbox import Outbox
 from toolreeve.runtime.clock import Clock
 from toolreeve.runtime.process import Stopping, until_stopped, write_ready_file
 from toolreeve.runtime.settings import SettingsError
+from toolreeve.runtime.version import VERSION
 from toolreeve.v1.query_pb2 import DESCRIPTOR as QUERY_FILE
 from toolreeve.v1.query_pb2_grpc import add_QueryServiceServicer_to_server
 from toolreeve.warehouse import report
@@ -91,7 +91,7 @@ async def serve(
             connection, subjects.audit(settings.name), stream=subjects.audit_stream
         )
         started = EnforcerStarted(
-            software_version=version("toolreeve"), host=gethostname(), servers=()
+            software_version=VERSION, host=gethostname(), servers=()
         )
         log.info("worker.started", query=address, data=str(settings.folder))
         write_ready_file(ready_file, {"query": address})

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import structlog
 
@@ -22,6 +21,7 @@ from toolreeve.gateway.opening import Opened
 from toolreeve.gateway.settings import ControlSettings, GatewaySettings
 from toolreeve.policy.sign import Envelope, KeyTextError, PublicKey
 from toolreeve.runtime.settings import SettingsError
+from toolreeve.runtime.version import VERSION
 from toolreeve.sync import Accepted, Rejected, Shelf, receive, recover
 from toolreeve.sync.link import Link, LinkSettings
 from toolreeve.wire.fleet import Ack, Hello, HoldOrder, Nack, RunningPolicy, Stage, Status
@@ -174,7 +174,7 @@ class Membership:
                 )
         return Hello(
             enforcer_id=self._name,
-            software_version=version("toolreeve"),
+            software_version=VERSION,
             host=socket.gethostname(),
             servers=tuple(self._settings.upstreams),
             running=tuple(running),

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+import toolreeve.runtime.lean  # noqa: F401  (before anything that logs)
 from toolreeve.cli.failure import BAD_INPUT, FAILED, CommandError, Complaints
 from toolreeve.cli.lazy import LazyGroup
+from toolreeve.runtime.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +34,7 @@ COMMANDS = {
 
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"toolreeve {version('toolreeve')}")
+        click.echo(f"toolreeve {VERSION}")
         ctx.exit()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from rich.text import Text
+
+from toolreeve.runtime.version import VERSION
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +33,7 @@ class Running(Struct, frozen=True, kw_only=True):
 
 def greeting(console: Console) -> None:
     """Say that something has begun, before the first wait."""
-    line = Text(f"toolreeve {version('toolreeve')}", style="bold")
+    line = Text(f"toolreeve {VERSION}", style="bold")
     line.append(" on this machine: nothing listens beyond 127.0.0.1.", style="not bold")
     console.print(line)
 
