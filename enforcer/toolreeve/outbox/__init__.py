@@ -9,6 +9,7 @@ from toolreeve.outbox.error import OutboxError
 from toolreeve.outbox.flusher import Pack
 from toolreeve.outbox.frame import Group
 from toolreeve.outbox.outbox import Outbox, OutboxStatus, Recovered
+from toolreeve.outbox.peek import peek
 from toolreeve.outbox.settings import OutboxSettings
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "OutboxStatus",
     "Pack",
     "Recovered",
+    "peek",
 ]

@@ -121,8 +121,11 @@ def open_existing(path: Path, *, writable: bool = False) -> int:
     return os.open(path, _WRITE_FLAGS if writable else _READ_FLAGS)
 
 
-def read_identity(folder: Path, name: str, *, owner: str) -> Identity:
-    """Read and check the first block. Raises OutboxError where it cannot be believed."""
+def read_identity(folder: Path, name: str, *, owner: str | None) -> Identity:
+    """Read and check the first block; any owner's where `owner` is None.
+
+    Raises OutboxError where it cannot be believed.
+    """
 
     def refusal(problem: str, remedy: str) -> OutboxError:
         return OutboxError(problem, remedy=remedy, folder=folder, segment=name, offset=0)
@@ -146,7 +149,7 @@ def read_identity(folder: Path, name: str, *, owner: str) -> Identity:
             f"it has format version {version}", "open it with the toolreeve that wrote it"
         )
     identity = _decode(block)
-    if identity.owner != owner:
+    if owner is not None and identity.owner != owner:
         raise refusal(
             f"it belongs to {identity.owner!r}, not to {owner!r}", "give each owner its own folder"
         )

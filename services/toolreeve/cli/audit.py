@@ -9,6 +9,7 @@ import click
 from msgspec import Struct
 
 from toolreeve.cli.failure import BAD_INPUT, CommandError
+from toolreeve.cli.lazy import LazyGroup
 from toolreeve.cli.output import json_option, print_csv, print_json, print_json_line, print_table
 from toolreeve.cli.reach import Place, Service, channel, service_option
 from toolreeve.cli.times import written
@@ -32,12 +33,21 @@ class Result(Struct, frozen=True):
     truncated: bool
 
 
-@click.group()
+# name -> (module, attribute, one line for --help)
+COMMANDS = {
+    "query": ("toolreeve.cli.audit", "query", "Run one SELECT over the history."),
+    "tail": ("toolreeve.cli.audit", "tail", "Follow decisions as they reach the warehouse."),
+    "export": ("toolreeve.cli.trail.export", "export", "Write the history as files."),
+    "verify": ("toolreeve.cli.trail.verify", "verify", "Check that a history is whole."),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
 def audit() -> None:
-    """Ask the audit history, in SQL or live."""
+    """Ask the audit history, in SQL or live; take it along and prove it."""
 
 
-@audit.command()
+@click.command()
 @click.argument("sql", required=False)
 @click.option("--file", "file", type=click.File("r"), help="Read the SQL from a file; - is stdin.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")
@@ -126,7 +136,7 @@ def run_query(opened: grpc.Channel, sql: str, *, rows_max: int = 0, seconds_max:
     )
 
 
-@audit.command()
+@click.command()
 @click.option("--server", default="", help="Only this upstream.")
 @click.option("--tool", default="", help="Only this effective tool.")
 @click.option("--last", default=10, show_default=True, help="Begin with this many of the newest.")

@@ -1,0 +1,123 @@
+"""One event as a line of JSON: to be read by people and programs, and proved by its own bytes.
+
+A line holds the event twice. `bytes` is the event as it lay in the outbox, which the hash chain
+runs over; everything before it is what those bytes say. `write_line` is a pure function of the
+bytes and the head, so a reader checks the readable part by writing the line again.
+"""
+
+from datetime import UTC, datetime
+from functools import cache
+
+import msgspec
+from google.protobuf.message import DecodeError
+from msgspec import Struct
+
+from toolreeve.audit import Body
+from toolreeve.v1 import audit_pb2 as pb
+from toolreeve.wire.errors import WireError
+from toolreeve.wire.events import read_event
+
+UNKNOWN = "unknown"
+"""The kind of an event that a newer version wrote; its bytes are kept like every other's."""
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """What stands in a line, in this order. `head` is the chain's head behind the event, in hex."""
+
+    event_id: str
+    kind: str
+    enforcer: str
+    epoch: int
+    sequence: int
+    time: str
+    body: Body | None
+    head: str
+    bytes: bytes
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """As much of a line as a verifier believes before it has checked it."""
+
+    event_id: str
+    kind: str
+    enforcer: str
+    epoch: int
+    sequence: int
+    head: str
+    bytes: bytes
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(Place)
+
+
+def write_line(raw: bytes, head: bytes) -> bytes:
+    """The line of one event, with its newline. Raises WireError where `raw` is no event."""
+    try:
+        event = read_event(raw)
+    except WireError:
+        return _encoder.encode(_unknown(raw, head)) + b"\n"
+    line = Line(
+        event_id=event.id,
+        kind=kind_of(type(event.body)),
+        enforcer=event.enforcer,
+        epoch=event.epoch,
+        sequence=event.sequence,
+        time=written(event.at),
+        body=event.body,
+        head=head.hex(),
+        bytes=raw,
+    )
+    return _encoder.encode(line) + b"\n"
+
+
+def read_place(line: bytes) -> Place:
+    """Where a line says its event stands, and the bytes. Raises WireError where it is no line."""
+    try:
+        place = _decoder.decode(line)
+        bytes.fromhex(place.head)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise WireError(f"not a line of an export: {error}") from error
+    return place
+
+
+def time_of(raw: bytes) -> int:
+    """When an event happened, in nanoseconds since 1970. Raises WireError."""
+    message = pb.Event()
+    try:
+        message.ParseFromString(raw)
+    except DecodeError as error:
+        raise WireError(f"not an Event: {error}") from error
+    return message.time_unix_nano
+
+
+@cache
+def kind_of(body: type[Body]) -> str:
+    """The word for a kind of event: `policy_applied` for PolicyApplied."""
+    letters = (f"_{one.lower()}" if one.isupper() else one for one in body.__name__)
+    return "".join(letters).removeprefix("_")
+
+
+def written(instant: int) -> str:
+    """Nanoseconds since 1970 as 2026-11-20T17:04:05.123456789Z."""
+    seconds, rest = divmod(instant, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def _unknown(raw: bytes, head: bytes) -> Line:
+    message = pb.Event()
+    try:
+        message.ParseFromString(raw)
+    except DecodeError as error:
+        raise WireError(f"not an Event: {error}") from error
+    return Line(
+        event_id=message.event_id,
+        kind=UNKNOWN,
+        enforcer=message.enforcer_id,
+        epoch=message.epoch,
+        sequence=message.sequence,
+        time=written(message.time_unix_nano),
+        body=None,
+        head=head.hex(),
+        bytes=raw,
+    )

@@ -1,0 +1,1 @@
+"""The audit trail as files: written out of an outbox, and checked without any service."""
