@@ -28,3 +28,10 @@ class OutboxError(Exception):
         self.folder = folder
         self.segment = segment
         self.offset = offset
+
+
+class DamageError(OutboxError):
+    """Something that was durable cannot be read as it was written, or is not there any more.
+
+    Opening the outbox again sets the folder aside as evidence and goes on with what can be read.
+    """

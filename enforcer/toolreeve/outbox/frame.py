@@ -129,12 +129,21 @@ def tail(buffer: bytes, at: int, *, salt: bytes, offset: int) -> tuple[Tail, int
     if header is not None:  # its length is true: whatever lies behind it came later
         torn = written <= HEADER_BYTES + header.length <= len(buffer) - at
         return (Tail.TORN if torn else Tail.DAMAGED), written
+    damaged = next_frame(buffer, at, salt=salt, offset=offset) < len(buffer)
+    return (Tail.DAMAGED if damaged else Tail.TORN), written
+
+
+def next_frame(buffer: bytes, at: int, *, salt: bytes, offset: int) -> int:
+    """Where the next frame begins whose header proves itself, behind a bad one at `buffer[at]`.
+
+    The length of the buffer where there is none.
+    """
     later = buffer.find(MAGIC, at + 1)
     while later >= 0:
         if _header(buffer, later, salt, offset + later - at) is not None:
-            return Tail.DAMAGED, written
+            return later
         later = buffer.find(MAGIC, later + 1)
-    return Tail.TORN, written
+    return len(buffer)
 
 
 def _header(buffer: bytes, at: int, salt: bytes, offset: int) -> _Header | None:

@@ -18,11 +18,12 @@ from threading import Lock
 import structlog
 
 from toolreeve.audit import GENESIS, Position
-from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.error import DamageError, OutboxError
 from toolreeve.outbox.frame import BadFrame, Group, Tail, encode, frame_bytes, tail
 from toolreeve.outbox.mark import Mark
-from toolreeve.outbox.reader import EVIDENCE, Reader, View, damage, reached, walk, words
+from toolreeve.outbox.reader import Reader, View, damage, reached, walk, words
 from toolreeve.outbox.segment import (
+    EVIDENCE,
     IDENTITY_BYTES,
     SALT_BYTES,
     UNFINISHED,
@@ -106,6 +107,17 @@ class Journal:
         if end > segment.size // 2:
             self._spare.prepare()
 
+    def skip_to(self, first: Position) -> None:
+        """Let `first` come next though something before it is missing; begins a new segment.
+
+        For `salvage`, which has the missing part elsewhere as evidence. Raises OutboxError.
+        """
+        if first.sequence > 1:
+            after: Position | None = Position(first.epoch, first.sequence - 1)
+        else:
+            after = self.view.last
+        self._begin_segment(after, gap=True)
+
     def trim(self) -> int:
         """Delete segments older than the settings keep them, and published where they are to be.
 
@@ -148,7 +160,7 @@ class Journal:
     def _size(self) -> int:
         return self.view.segments[-1].size
 
-    def _begin_segment(self) -> None:
+    def _begin_segment(self, after: Position | None = None, *, gap: bool = False) -> None:
         if time.monotonic() < self._retry_after:
             raise OutboxError(
                 "the last write failed and the next attempt is not due",
@@ -173,10 +185,11 @@ class Journal:
             owner=self._owner,
             number=number,
             size=self._settings.segment_bytes,
-            after=view.last,
+            after=after if gap else view.last,
             head=view.head,
             previous_end=previous_end,
             salt=os.urandom(SALT_BYTES),
+            gap=gap or (replaced and last is not None and last.gap),
         )
         try:
             descriptor = create(self._directory, identity, blank=self._spare.take())
@@ -187,7 +200,7 @@ class Journal:
         self._descriptor = descriptor
         with self._view_lock:
             before = self.view.segments[:-1] if replaced else self.view.segments
-            self.view = View((*before, identity), IDENTITY_BYTES, view.last, view.head)
+            self.view = View((*before, identity), IDENTITY_BYTES, identity.after, view.head)
         self._retry_after = 0.0
         log.debug("outbox.segment_begun", segment=identity.name)
         self._trim_now_and_then()
@@ -248,7 +261,7 @@ class Journal:
                 raise self._refusal(behind, "the segment before it is missing")
             if not reached(segment.after, behind.after):
                 raise self._refusal(behind, "it begins earlier than the segment before it")
-        if segments and segments[0].number == 1 and segments[0].after is not None:
+        if segments and segments[0].number == 1 and segments[0].after and not segments[0].gap:
             raise self._refusal(segments[0], "it is the first and does not begin the history")
 
     def _check_mark(self, segments: tuple[Identity, ...], last: Position | None) -> None:
@@ -258,7 +271,7 @@ class Journal:
                 log.warning("outbox.mark_lost", folder=str(self.folder))
             return
         if not reached(published, last):
-            raise OutboxError(
+            raise DamageError(
                 f"{words(published)} was published, the last one here is {words(last)}",
                 remedy=EVIDENCE,
                 folder=self.folder,
@@ -267,8 +280,8 @@ class Journal:
         if not reached(segments[0].after, published):
             raise self._refusal(segments[0], "segments before it are missing, not yet published")
 
-    def _refusal(self, segment: Identity, problem: str) -> OutboxError:
-        return OutboxError(
+    def _refusal(self, segment: Identity, problem: str) -> DamageError:
+        return DamageError(
             problem, remedy=EVIDENCE, folder=self.folder, segment=segment.name, offset=0
         )
 

@@ -9,11 +9,12 @@ import structlog
 from msgspec import Struct
 
 from toolreeve.audit import Position
-from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.error import DamageError, OutboxError
 from toolreeve.outbox.flusher import End, Epoch, Flusher, Pack, R, Waiting
 from toolreeve.outbox.frame import HEADER_BYTES, Group
 from toolreeve.outbox.journal import Journal
 from toolreeve.outbox.reader import reached
+from toolreeve.outbox.salvage import Salvage, finish_interrupted, salvage
 from toolreeve.outbox.segment import IDENTITY_BYTES, OWNER_BYTES_MAX
 from toolreeve.outbox.settings import OutboxSettings
 
@@ -26,21 +27,23 @@ class Recovered(Struct, frozen=True, kw_only=True):
     """What an outbox held when it was opened.
 
     `torn_bytes` is what a crash left of a group that nobody was told of; it is gone now.
+    `salvaged` tells of damage: of groups that were durable and cannot be read any more.
     """
 
     last: Position | None
     head: bytes
     published: Position | None
     torn_bytes: int
+    salvaged: Salvage | None = None
 
     @property
     def next_epoch(self) -> int:
         """The lowest epoch of which no record can ever have been written here.
 
-        A torn group may have been the first one of an epoch; that epoch is left out.
+        A group that is gone may have been the first one of an epoch; that epoch is left out.
         """
         last = 0 if self.last is None else self.last.epoch
-        return last + (2 if self.torn_bytes else 1)
+        return last + (2 if self.torn_bytes or self.salvaged else 1)
 
 
 class OutboxStatus(Struct, frozen=True, kw_only=True):
@@ -56,7 +59,13 @@ class OutboxStatus(Struct, frozen=True, kw_only=True):
 class Outbox(Generic[R]):
     """The records of one owner, in one folder, for one process and one event loop."""
 
-    def __init__(self, journal: Journal, pack: Pack[R], settings: OutboxSettings) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        pack: Pack[R],
+        settings: OutboxSettings,
+        salvaged: Salvage | None = None,
+    ) -> None:
         """For `open`, which is how to get one."""
         self._journal = journal
         self._pack = pack
@@ -78,6 +87,7 @@ class Outbox(Generic[R]):
             head=view.head,
             published=journal.mark.position,
             torn_bytes=journal.torn_bytes,
+            salvaged=salvaged,
         )
 
     @staticmethod
@@ -90,8 +100,9 @@ class Outbox(Generic[R]):
     ) -> "Outbox[S]":
         """Open or make the outbox in `folder`; read what is there and cut off a torn tail.
 
-        Raises OutboxError where another process works with it, where it belongs to another owner,
-        and where something that was durable cannot be read any more; then nothing is changed.
+        Raises OutboxError where another process works with it or where it belongs to another
+        owner; then nothing is changed. Where something that was durable cannot be read any more
+        the folder is set aside and what can be read goes on: see `Recovered.salvaged`.
         Reads segments that are not wholly published, and the last one; keep it off a busy loop.
         """
         settings = settings or OutboxSettings()
@@ -103,7 +114,20 @@ class Outbox(Generic[R]):
                 remedy=f"set segment_bytes to {settings.bytes_max + 2 * IDENTITY_BYTES} or more",
                 folder=folder,
             )
-        return Outbox(Journal(folder, owner=owner, settings=settings), pack, settings)
+        finish_interrupted(folder)
+        try:
+            journal, salvaged = Journal(folder, owner=owner, settings=settings), None
+        except DamageError as damaged:
+            salvaged = salvage(folder, owner=owner, settings=settings, found=damaged)
+            log.error(
+                "outbox.damaged",
+                folder=str(folder),
+                evidence=str(salvaged.evidence),
+                lost=[str(part) for part in salvaged.lost],
+                remedy="keep the evidence; what could be read goes on",
+            )
+            journal = Journal(folder, owner=owner, settings=settings)
+        return Outbox(journal, pack, settings, salvaged)
 
     def groups(self, after: Position | None = None) -> Iterator[Group]:
         """What is on disk behind `after`, oldest first. Blocks on the disk.

@@ -7,12 +7,17 @@ from pathlib import Path
 from msgspec import Struct
 
 from toolreeve.audit import Position
-from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.error import DamageError, OutboxError
 from toolreeve.outbox.frame import HEADER_BYTES, BadFrame, Group, decode, frame_bytes, length_at
-from toolreeve.outbox.segment import IDENTITY_BYTES, Identity, open_existing, read_part
+from toolreeve.outbox.segment import (
+    EVIDENCE,
+    IDENTITY_BYTES,
+    Identity,
+    open_existing,
+    read_part,
+)
 
 SLICE_BYTES = 4 << 20
-EVIDENCE = "keep the folder as evidence, and start with an empty one"
 
 
 class View(Struct, frozen=True):
@@ -130,9 +135,11 @@ class Reader:
         )
 
     def _check_seam(self, segment: Identity, behind: Identity) -> None:
+        if behind.gap:
+            return
         ends = (self._offset, self._last, self._head)
         if ends != (behind.previous_end, behind.after, behind.head):
-            raise OutboxError(
+            raise DamageError(
                 f"its last group is not the one that {behind.name} goes on from",
                 remedy=EVIDENCE,
                 folder=self._folder,
@@ -153,7 +160,7 @@ def walk(
     while at < len(buffer):
         group = decode(buffer, at, salt=segment.salt, offset=offset + at)
         if not _follows(last, group):
-            raise OutboxError(
+            raise DamageError(
                 f"the group there begins with {words(group.first)} and follows {words(last)}",
                 remedy=EVIDENCE,
                 folder=folder,
@@ -165,9 +172,9 @@ def walk(
         at += frame_bytes(group)
 
 
-def damage(folder: Path, segment: str, bad: BadFrame) -> OutboxError:
+def damage(folder: Path, segment: str, bad: BadFrame) -> DamageError:
     """The error for a frame that was good once."""
-    return OutboxError(
+    return DamageError(
         f"a group that was durable is damaged: {bad.reason}",
         remedy=EVIDENCE,
         folder=folder,

@@ -23,7 +23,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from toolreeve.audit import Position
-from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.error import DamageError, OutboxError
 
 FORMAT_VERSION = 1
 IDENTITY_BYTES = 4096
@@ -33,6 +33,8 @@ UNFINISHED = ".new"  # a file with this ending may be removed by whoever holds t
 _MAGIC = b"toolreeve outbox"
 _LEAD = struct.Struct("<16sII")  # magic, format version, checksum of the rest of the block
 _FIELDS = struct.Struct("<QQQQ32sQ8sH")
+_GAP = 0x8000  # in the last field, beside the owner's length
+EVIDENCE = "start again: the folder is set aside as evidence, and what can be read goes on"
 _NAME = re.compile(r"(\d{10})\.segment")
 _CHUNK_BYTES = 1 << 20
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,7 +46,7 @@ class Identity(Struct, frozen=True, kw_only=True):
 
     `after` and `head` tell where the history stood before the segment's first group, `after` being
     None before the very first record; `previous_end` is the offset at which the segment before
-    ends, 0 for the first one.
+    ends, 0 for the first one. `gap` says that something is missing before it: see `salvage`.
     """
 
     owner: str
@@ -54,6 +56,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     head: bytes
     previous_end: int
     salt: bytes
+    gap: bool = False
 
     @property
     def name(self) -> str:
@@ -130,20 +133,22 @@ def read_identity(folder: Path, name: str, *, owner: str | None) -> Identity:
     def refusal(problem: str, remedy: str) -> OutboxError:
         return OutboxError(problem, remedy=remedy, folder=folder, segment=name, offset=0)
 
+    def damaged(problem: str) -> DamageError:
+        return DamageError(problem, remedy=EVIDENCE, folder=folder, segment=name, offset=0)
+
     descriptor = open_existing(folder / name)
     try:
         block = read_part(descriptor, 0, IDENTITY_BYTES)
         size = os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
-    evidence = "keep the folder as evidence, and start with an empty one"
     if len(block) < IDENTITY_BYTES:
-        raise refusal("the segment is shorter than its identity header", evidence)
+        raise damaged("the segment is shorter than its identity header")
     magic, version, checksum = _LEAD.unpack_from(block)
     if magic != _MAGIC:
-        raise refusal("this is not a segment of an outbox", evidence)
+        raise damaged("this is not a segment of an outbox")
     if zlib.crc32(block[_LEAD.size :], version) != checksum:
-        raise refusal("the identity header is damaged", evidence)
+        raise damaged("the identity header is damaged")
     if version != FORMAT_VERSION:
         raise refusal(
             f"it has format version {version}", "open it with the toolreeve that wrote it"
@@ -154,9 +159,9 @@ def read_identity(folder: Path, name: str, *, owner: str | None) -> Identity:
             f"it belongs to {identity.owner!r}, not to {owner!r}", "give each owner its own folder"
         )
     if identity.name != name:
-        raise refusal(f"it was made as {identity.name}", evidence)
+        raise damaged(f"it was made as {identity.name}")
     if identity.size != size:
-        raise refusal(f"it has {size} bytes and was made with {identity.size}", evidence)
+        raise damaged(f"it has {size} bytes and was made with {identity.size}")
     return identity
 
 
@@ -208,16 +213,17 @@ def _encode(identity: Identity) -> bytes:
         identity.head,
         identity.previous_end,
         identity.salt,
-        len(owner),
+        len(owner) | (_GAP if identity.gap else 0),
     )
     rest = (fields + owner).ljust(IDENTITY_BYTES - _LEAD.size, b"\0")
     return _LEAD.pack(_MAGIC, FORMAT_VERSION, zlib.crc32(rest, FORMAT_VERSION)) + rest
 
 
 def _decode(block: bytes) -> Identity:
-    number, size, epoch, sequence, head, previous_end, salt, owner_bytes = _FIELDS.unpack_from(
+    number, size, epoch, sequence, head, previous_end, salt, last = _FIELDS.unpack_from(
         block, _LEAD.size
     )
+    owner_bytes = last & ~_GAP
     begin = _LEAD.size + _FIELDS.size
     return Identity(
         owner=block[begin : begin + owner_bytes].decode(),
@@ -227,6 +233,7 @@ def _decode(block: bytes) -> Identity:
         head=head,
         previous_end=previous_end,
         salt=salt,
+        gap=bool(last & _GAP),
     )
 
 

@@ -1,0 +1,210 @@
+"""What becomes of an outbox that was damaged: evidence beside it, and everything readable goes on.
+
+A group that cannot be read as it was written is gone; the groups around it are not, for every
+frame proves itself. So the readable groups are copied, bytes and positions unchanged, into a new
+folder; the damaged folder is set aside as it is and never touched again; the new one takes its
+name. Whoever follows sends what was not yet published, and a reader of the history sees the gap.
+
+A crash in between is harmless: the copy gets its name when it is whole, and the damaged folder
+loses its own only when the copy stands.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from toolreeve.audit import Position
+from toolreeve.outbox.error import DamageError, OutboxError
+from toolreeve.outbox.frame import BadFrame, Group, Tail, decode, frame_bytes, next_frame, tail
+from toolreeve.outbox.journal import Journal
+from toolreeve.outbox.reader import words
+from toolreeve.outbox.segment import (
+    IDENTITY_BYTES,
+    Identity,
+    open_existing,
+    read_identity,
+    read_part,
+    segment_number,
+)
+from toolreeve.outbox.settings import OutboxSettings
+
+log = structlog.get_logger()
+
+EVIDENCE_MARK = ".damaged-"
+_COPY = ".salvaged"
+_UNFINISHED = ".salvaging"
+
+
+class Lost(Struct, frozen=True, kw_only=True):
+    """A part of the history that cannot be read any more.
+
+    It lies behind `after` and before `before`: None where nothing readable stands on that side.
+    """
+
+    segment: str
+    offset: int
+    reason: str
+    after: Position | None
+    before: Position | None
+
+    def __str__(self) -> str:
+        before = "the end" if self.before is None else words(self.before)
+        place = f"{self.segment} at offset {self.offset}"
+        return f"{place}: {self.reason}; between {words(self.after)} and {before}"
+
+
+class Salvage(Struct, frozen=True):
+    """What was done: where the evidence is, what is lost, and how many groups were kept."""
+
+    evidence: Path
+    lost: tuple[Lost, ...]
+    groups: int
+
+
+def salvage(folder: Path, *, owner: str, settings: OutboxSettings, found: DamageError) -> Salvage:
+    """Set `folder` aside and put what can be read of it in its place.
+
+    Raises OutboxError where another process works with it or there is no room for the copy; then
+    the folder is as it was.
+    """
+    copy, unfinished = _beside(folder, _COPY), _beside(folder, _UNFINISHED)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        flock(lock, LOCK_EX | LOCK_NB)
+        for left_over in (copy, unfinished):
+            shutil.rmtree(left_over, ignore_errors=True)
+        lost, groups = _copy(folder, unfinished, owner, settings, found)
+        unfinished.rename(copy)
+        evidence = _free(folder)
+        folder.rename(evidence)
+        copy.rename(folder)
+        _settle(folder.parent)
+    except OSError as error:
+        raise OutboxError(
+            f"is damaged ({found.problem}), and what can be read cannot be copied ({error})",
+            remedy="make room beside it, or move it away as evidence and start with an empty one",
+            folder=folder,
+        ) from error
+    finally:
+        os.close(lock)
+    return Salvage(evidence, lost, groups)
+
+
+def finish_interrupted(folder: Path) -> None:
+    """Take up a copy that was whole when the process that made it was killed."""
+    copy = _beside(folder, _COPY)
+    if copy.is_dir() and not folder.exists():
+        copy.rename(folder)
+        _settle(folder.parent)
+
+
+def _copy(
+    folder: Path, target: Path, owner: str, settings: OutboxSettings, found: DamageError
+) -> tuple[tuple[Lost, ...], int]:
+    kept_whole = replace(settings, publishes=True, retry_seconds=0.0)
+    journal = Journal(target, owner=owner, settings=kept_whole)
+    lost: list[Lost] = []
+    groups = 0
+    try:
+        bad: Lost | None = None
+        for one in _readable(folder, owner):
+            if isinstance(one, Lost):
+                bad = bad or one
+                continue
+            last = journal.view.last
+            if last is not None and one.first <= last:
+                continue  # an older copy of something that stands here already
+            if last is None and bad is None and one.first.sequence > 1:
+                journal.skip_to(one.first)  # what stood before it was published and trimmed
+            elif bad is not None or not _follows(last, one):
+                bad = bad or _lost(found.segment or folder.name, found.offset or 0, found.problem)
+                lost.append(replace(bad, after=last, before=one.first))
+                journal.skip_to(one.first)
+                bad = None
+            journal.write(one)
+            groups += 1
+        if bad is not None:
+            lost.append(replace(bad, after=journal.view.last))
+    finally:
+        journal.close()
+    if not lost:  # every group is there; something around them was wrong
+        lost.append(_lost(found.segment or folder.name, found.offset or 0, found.problem))
+    return tuple(lost), groups
+
+
+def _readable(folder: Path, owner: str) -> Iterator[Group | Lost]:
+    """Every group that proves itself, in the order of the files, and a Lost where one does not."""
+    names = sorted(entry.name for entry in folder.iterdir())
+    numbers = [name for name in names if segment_number(name) is not None]
+    identities: list[Identity | DamageError] = []
+    for name in numbers:
+        try:
+            identities.append(read_identity(folder, name, owner=owner))
+        except DamageError as error:
+            identities.append(error)
+    for index, (name, identity) in enumerate(zip(numbers, identities, strict=True)):
+        if isinstance(identity, DamageError):
+            yield _lost(name, 0, identity.problem)
+            continue
+        behind = identities[index + 1] if index + 1 < len(identities) else None
+        limit = identity.size
+        if isinstance(behind, Identity) and behind.number == identity.number + 1:
+            limit = behind.previous_end
+        yield from _groups(folder, identity, limit, last=index + 1 == len(identities))
+
+
+def _groups(folder: Path, segment: Identity, limit: int, *, last: bool) -> Iterator[Group | Lost]:
+    descriptor = open_existing(folder / segment.name)
+    try:
+        buffer = read_part(descriptor, IDENTITY_BYTES, limit - IDENTITY_BYTES)
+    finally:
+        os.close(descriptor)
+    at = 0
+    while at < len(buffer):
+        offset = IDENTITY_BYTES + at
+        try:
+            group = decode(buffer, at, salt=segment.salt, offset=offset)
+        except BadFrame as bad:
+            kind, _ = tail(buffer, at, salt=segment.salt, offset=offset)
+            if kind is Tail.CLEAN or (kind is Tail.TORN and last):
+                return  # the end, or a group that nobody was told of
+            yield _lost(segment.name, offset, bad.reason)
+            at = next_frame(buffer, at, salt=segment.salt, offset=offset)
+        else:
+            yield group
+            at += frame_bytes(group)
+
+
+def _follows(last: Position | None, group: Group) -> bool:
+    if last is not None and group.first.epoch == last.epoch:
+        return group.first.sequence == last.sequence + 1
+    return group.first.sequence == 1
+
+
+def _lost(segment: str, offset: int, reason: str) -> Lost:
+    return Lost(segment=segment, offset=offset, reason=reason, after=None, before=None)
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    return folder.with_name(folder.name + ending)
+
+
+def _free(folder: Path) -> Path:
+    number = 1
+    while (evidence := _beside(folder, f"{EVIDENCE_MARK}{number}")).exists():
+        number += 1
+    return evidence
+
+
+def _settle(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
