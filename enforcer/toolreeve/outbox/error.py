@@ -30,6 +30,10 @@ class OutboxError(Exception):
         self.offset = offset
 
 
+class NoRoomError(OutboxError):
+    """The room that is left is kept for records that must not be lost to ordinary ones."""
+
+
 class DamageError(OutboxError):
     """Something that was durable cannot be read as it was written, or is not there any more.
 

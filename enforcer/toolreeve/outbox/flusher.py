@@ -17,7 +17,7 @@ import structlog
 from msgspec import Struct
 
 from toolreeve.audit import Position
-from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.error import NoRoomError, OutboxError
 from toolreeve.outbox.frame import Group
 from toolreeve.outbox.journal import Journal
 from toolreeve.outbox.settings import OutboxSettings
@@ -36,6 +36,7 @@ class Waiting(Struct, Generic[R], frozen=True, eq=False):
 
     record: R
     done: "Future[Position]"
+    reserved: bool
 
 
 class Epoch(Struct, frozen=True):
@@ -135,6 +136,8 @@ class Flusher(Generic[R]):
         parts = deque(records[at : at + most] for at in range(0, len(records), most))
         while parts:
             part = parts.popleft()
+            if not part:
+                continue
             made = self._make(part)
             if made is None:
                 middle = len(part) // 2
@@ -142,12 +145,17 @@ class Flusher(Generic[R]):
             elif isinstance(made, OutboxError):
                 self._tell(partial(self._refused, made, part))
             else:
+                reserved = all(one.reserved for one in part)
                 try:
-                    self._journal.write(made)
+                    self._journal.write(made, reserved=reserved)
+                except NoRoomError as error:
+                    self._refuse(error, [one for one in part if not one.reserved])
+                    parts.appendleft([one for one in part if one.reserved])
+                    continue
                 except OutboxError as error:
                     self._refuse_everything(error, [part, *parts])
                     return
-                if self._failing:
+                if self._failing and not reserved:
                     self._failing = False
                     log.info("outbox.writes_again", folder=str(self._journal.folder))
                 self._tell(partial(self._durable, made, part))
@@ -184,9 +192,6 @@ class Flusher(Generic[R]):
     def _refuse_everything(self, error: OutboxError, parts: Sequence[Sequence[Waiting[R]]]) -> None:
         """After a write that failed, nothing that already waits is written."""
         refused = [waiting for part in parts for waiting in part]
-        if not self._failing:
-            self._failing = True
-            log.error("outbox.write_failed", error=str(error), records=len(refused))
         while True:
             try:
                 item = self._queue.get_nowait()
@@ -196,7 +201,13 @@ class Flusher(Generic[R]):
                 self._obey(item)
             else:
                 refused += item
-        self._tell(partial(self._refused, error, refused))
+        self._refuse(error, refused)
+
+    def _refuse(self, error: OutboxError, records: Sequence[Waiting[R]]) -> None:
+        if not self._failing:
+            self._failing = True
+            log.error("outbox.write_failed", error=str(error), records=len(records))
+        self._tell(partial(self._refused, error, records))
 
     def _tell(self, what: Callable[[], None]) -> None:
         try:

@@ -18,10 +18,11 @@ from threading import Lock
 import structlog
 
 from toolreeve.audit import GENESIS, Position
-from toolreeve.outbox.error import DamageError, OutboxError
+from toolreeve.outbox.error import DamageError, NoRoomError, OutboxError
 from toolreeve.outbox.frame import BadFrame, Group, Tail, encode, frame_bytes, tail
 from toolreeve.outbox.mark import Mark
 from toolreeve.outbox.reader import Reader, View, damage, reached, walk, words
+from toolreeve.outbox.room import Room
 from toolreeve.outbox.segment import (
     EVIDENCE,
     IDENTITY_BYTES,
@@ -36,10 +37,10 @@ from toolreeve.outbox.segment import (
     write_durably,
 )
 from toolreeve.outbox.settings import OutboxSettings
-from toolreeve.outbox.spare import Spare
 
 log = structlog.get_logger()
 
+RESERVED_PART = 8
 _LOCK = "lock"
 
 
@@ -68,7 +69,7 @@ class Journal:
                     remedy="let this user write there, and keep symbolic links out",
                     folder=folder,
                 ) from error
-            self._spare = Spare(self._directory, settings.segment_bytes)
+            self._room = Room(self._directory, settings)
             self._opened = undo.pop_all()
 
     def reader(self, after: Position | None) -> Reader:
@@ -85,11 +86,15 @@ class Journal:
         """The size of all segments, used and preallocated."""
         return sum(segment.size for segment in self.view.segments)
 
-    def write(self, group: Group) -> None:
+    def write(self, group: Group, *, reserved: bool = True) -> None:
         """Put the group behind the last one; it is durable when this returns.
 
-        Raises OutboxError, and then the group is not part of the history.
+        Where no further segment can be had, the last eighth of this one is for groups that are
+        `reserved`. Raises OutboxError, and then the group is not part of the history: NoRoomError
+        where a reserved one would be taken.
         """
+        if not reserved:
+            self._check_reserve(frame_bytes(group))
         if self._descriptor is None or self.view.end + frame_bytes(group) > self._size():
             self._begin_segment()
         view = self.view
@@ -105,7 +110,7 @@ class Journal:
         with self._view_lock:
             self.view = View(self.view.segments, end, group.last, group.head)
         if end > segment.size // 2:
-            self._spare.prepare()
+            self._room.prepare(self.bytes_on_disk())
 
     def skip_to(self, first: Position) -> None:
         """Let `first` come next though something before it is missing; begins a new segment.
@@ -148,7 +153,7 @@ class Journal:
         """Let go of everything, the lock last. What is durable stays so."""
         if self._directory < 0:
             return
-        self._spare.close()
+        self._room.close()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -156,6 +161,18 @@ class Journal:
         self._opened.close()
 
     # Writing
+
+    def _check_reserve(self, needed: int) -> None:
+        size = self._size() if self._descriptor is not None else 0
+        if self.view.end + needed <= size - size // RESERVED_PART or size == 0:
+            return
+        if not self._room.has_next(self.bytes_on_disk()):
+            raise NoRoomError(
+                "there is no room for more segments, and what is left here is reserved",
+                remedy="make room on the disk, bring back whoever takes the groups, or raise the"
+                " bound; the outbox goes on by itself",
+                folder=self.folder,
+            )
 
     def _size(self) -> int:
         return self.view.segments[-1].size
@@ -165,6 +182,14 @@ class Journal:
             raise OutboxError(
                 "the last write failed and the next attempt is not due",
                 remedy="look at the disk; the outbox tries again by itself",
+                folder=self.folder,
+            )
+        if self.view.segments and self._room.at_bound(self.bytes_on_disk()):
+            self._trim_now_and_then()
+        if self.view.segments and self._room.at_bound(self.bytes_on_disk()):
+            raise OutboxError(
+                f"it has {self.bytes_on_disk()} bytes, its bound",
+                remedy="bring back whoever takes its groups, or raise the bound",
                 folder=self.folder,
             )
         self._retry_after = time.monotonic() + self._settings.retry_seconds
@@ -192,7 +217,7 @@ class Journal:
             gap=gap or (replaced and last is not None and last.gap),
         )
         try:
-            descriptor = create(self._directory, identity, blank=self._spare.take())
+            descriptor = create(self._directory, identity, blank=self._room.take())
         except OSError as error:
             raise self._disk_error(error, "begun", segment=identity.name) from error
         if self._descriptor is not None:

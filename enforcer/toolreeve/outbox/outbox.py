@@ -1,7 +1,7 @@
 """The outbox: records go in, are durable when their future resolves, and come out as groups."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -64,12 +64,15 @@ class Outbox(Generic[R]):
         journal: Journal,
         pack: Pack[R],
         settings: OutboxSettings,
+        *,
+        reserved: Callable[[R], bool],
         salvaged: Salvage | None = None,
     ) -> None:
         """For `open`, which is how to get one."""
         self._journal = journal
         self._pack = pack
         self._settings = settings
+        self._reserved = reserved
         self._epoch: int | None = None
         self._flusher: Flusher[R] | None = None
         self._waiting = 0
@@ -97,8 +100,11 @@ class Outbox(Generic[R]):
         owner: str,
         pack: Pack[S],
         settings: OutboxSettings | None = None,
+        reserved: "Callable[[S], bool]" = lambda _: False,
     ) -> "Outbox[S]":
         """Open or make the outbox in `folder`; read what is there and cut off a torn tail.
+
+        Records that are `reserved` are still taken where the room that is left is kept for them.
 
         Raises OutboxError where another process works with it or where it belongs to another
         owner; then nothing is changed. Where something that was durable cannot be read any more
@@ -127,7 +133,7 @@ class Outbox(Generic[R]):
                 remedy="keep the evidence; what could be read goes on",
             )
             journal = Journal(folder, owner=owner, settings=settings)
-        return Outbox(journal, pack, settings, salvaged)
+        return Outbox(journal, pack, settings, reserved=reserved, salvaged=salvaged)
 
     def groups(self, after: Position | None = None) -> Iterator[Group]:
         """What is on disk behind `after`, oldest first. Blocks on the disk.
@@ -166,7 +172,7 @@ class Outbox(Generic[R]):
             done.set_exception(self._refusal())
             return done
         self._waiting += 1
-        self._gathered.append(Waiting(record, done))
+        self._gathered.append(Waiting(record, done, self._reserved(record)))
         if lingers:
             if self._lingering is None:
                 self._lingering = loop.call_later(self._settings.linger_seconds, self._lingered)

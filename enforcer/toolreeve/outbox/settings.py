@@ -23,6 +23,9 @@ class OutboxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     linger_seconds: Annotated[float, Meta(ge=0, le=1)] = 0.005
     """How long a record may wait for a flush that others need anyway."""
 
+    bytes_on_disk_max: Annotated[int, Meta(ge=16_384)] = 4 << 30
+    """Most that all segments take together. At the bound the outbox behaves as on a full disk."""
+
     recent_bytes_max: Annotated[int, Meta(ge=0)] = 8 << 20
     """How much of the newest groups is kept in memory for those who follow."""
 
