@@ -3,6 +3,7 @@
 
 VENV  ?= .venv
 PROTO := .venv-proto
+FUZZ  := $(VENV)-fuzz
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -37,6 +38,11 @@ $(PROTO)/.ready: proto/requirements.lock .ci/venv
 	@.ci/venv $(PROTO) proto/requirements.lock
 	@touch $@
 
+# What only fuzzing needs; the rest it finds in the first environment, so both are of one version.
+$(FUZZ)/.ready: tests/fuzz/requirements.lock $(READY)
+	@PYTHON=$(BIN)/python .ci/venv $(FUZZ) tests/fuzz/requirements.lock
+	@touch $@
+
 .PHONY: setup
 setup: $(READY) ## make the environment in .venv
 
@@ -50,11 +56,37 @@ demo: $(READY) ## set up and run the story (ONCE=1: end after it)
 test: $(READY) ## run the tests (ARGS="tests/unit -k limits")
 	@$(BIN)/python -m pytest $(ARGS)
 
+BENCHMARKS := $(filter-out benchmarks/soak_%,$(wildcard benchmarks/*.py))
+
 .PHONY: bench
 bench: $(READY) ## run the benchmarks (BENCH=gateway: only that one)
-	@set -e; for file in benchmarks/$(or $(BENCH),*).py; do \
+	@set -e; for file in $(or $(BENCH:%=benchmarks/%.py),$(BENCHMARKS)); do \
 		echo "== $$file"; $(BIN)/python "$$file" $(ARGS); \
 	done
+
+.PHONY: bench-peers
+bench-peers: $(READY) ## fetch other gateways and measure beside them (ARGS="--quick")
+	@$(BIN)/python benchmarks/peers/install.py
+	@$(BIN)/python benchmarks/gateway.py --peers $(ARGS)
+
+.PHONY: soak-gateway
+soak-gateway: $(READY) ## load a gateway for an hour, look for leaks (SECONDS=120)
+	@$(BIN)/python benchmarks/soak_gateway.py --seconds $(or $(SECONDS),3600) $(ARGS)
+
+FUZZED     := policy dialect calls pattern message events lines header
+WITH_FUZZ  = PYTHONPATH=$$($(FUZZ)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+
+.PHONY: fuzz
+fuzz: $(FUZZ)/.ready ## fuzz (TARGET=policy SECONDS=300; KEEP=1: choose anew what is kept)
+	@set -e; export $(WITH_FUZZ); for target in $(or $(TARGET),$(FUZZED)); do \
+		echo "== $$target"; fuzz="$(BIN)/python -m tests.fuzz.run $$target"; \
+		$(if $(KEEP),$$fuzz --keep; $$fuzz --settle,$$fuzz --seconds $(or $(SECONDS),60)); \
+	done
+
+.PHONY: fuzz-messages
+fuzz-messages: $(FUZZ)/.ready ## read generated messages with every parser (MESSAGES=10000000 SEED=1)
+	@$(WITH_FUZZ) $(BIN)/python -m tests.fuzz.differential \
+		--messages $(or $(MESSAGES),1000000) --seed $(or $(SEED),1)
 
 # -- what a change must pass ---------------------------------------------------------------------
 
@@ -105,6 +137,7 @@ lock: ## resolve the locks again, keeping versions (UPGRADE=1: take the newest);
 	@uv --version >/dev/null 2>&1 || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
 	$(COMPILE) --all-extras --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) proto/requirements.in -o proto/requirements.lock
+	$(COMPILE) tests/fuzz/requirements.in -o tests/fuzz/requirements.lock
 	echo hatchling | $(COMPILE) -c requirements.lock - -o deploy/build.lock
 	$(COMPILE) -c requirements.lock --extra fast pyproject.toml -o deploy/enforcer.lock
 	$(COMPILE) -c requirements.lock --extra fast --extra control pyproject.toml -o deploy/control.lock
@@ -112,6 +145,6 @@ lock: ## resolve the locks again, keeping versions (UPGRADE=1: take the newest);
 
 .PHONY: clean
 clean: ## remove the environments, caches and what was built
-	rm -rf $(VENV) $(PROTO) build dist
+	rm -rf $(VENV) $(PROTO) $(FUZZ) build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find proto enforcer services analytics tests benchmarks deploy -name __pycache__ -prune -exec rm -rf {} +

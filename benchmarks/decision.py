@@ -1,120 +1,52 @@
 """How long a decision takes, whatever the number of tools, and against a naive interpreter.
 
-    python benchmarks/decision.py [--json] [--calls N]
+    python benchmarks/decision.py [--json] [--rounds N] [--only "10 conditions"]
 
-Policies of 3, 30 and 300 tools: with a name each; with 10 conditions each; with a schema for the
-arguments; with two limits; and with all of these. Both decide the same calls, a mixture that is
-allowed and refused for all the reasons there are, and must agree on each of them before anything
-is measured. Then they take turns of 5,000 calls, 500 of them for the naive one, and the first turn
-of each is thrown away. Times are of single calls, in microseconds, by perf_counter_ns, less what
-reading that clock twice takes. No I/O: parsing, recording and sending are not in it.
+Policies of 3, 30 and 300 tools, no two of which have the same bounds (`parts/decisions.py`). The
+product and a naive interpreter (`parts/naive.py`) decide the same calls, a mixture that is allowed
+and refused for all the reasons there are, and must agree on each of them before anything is
+measured. Then everything takes turns: in each round, each number of tools is decided 6,000 times
+by the product and 300 times by the naive way. The first round is thrown away; a figure is the
+median of the rounds', a ratio is taken within a round.
+
+Times are of single calls, in microseconds, by perf_counter_ns, less what reading that clock twice
+takes. Making the call's value is in it; parsing, recording and sending are not. Memory is what the
+resident set of a new process grows by, from before the policy's text is read until each tool has
+been called 20 times.
 """
 
 import argparse
+import gc
 import json
 import random
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
 from typing import Any
 
+from parts.decisions import VARIANTS, calls, document, step_ns
 from parts.naive import Naive
 from toolreeve.decision import Call, Counters, Holds, Instant, compile_policy, decide
 from toolreeve.policy import parse
 
 TOOLS = (3, 30, 300)
-TURN_CALLS = 5_000
-NAIVE_CALLS = 500  # of a turn: it takes long enough
+TURN_CALLS = 6_000
+NAIVE_CALLS = 300  # of a turn: it takes long enough
 AGREED_CALLS = 2_000
+MEMORY_CALLS = 20  # of each tool
 START = 1_767_614_400_000_000_000
-EACH_A_MINUTE = 80  # calls of one tool, whatever the number of tools
+PAGE_BYTES = 4_096
 
 Decide = Callable[[str, Any, int], Any]
-
-CONDITIONS = [
-    {"path": "args.id", "op": "gte", "value": 1},
-    {"path": "args.id", "op": "lt", "value": 1_000},
-    {"path": "args.name", "op": "regex", "value": "[a-z][a-z0-9-]{0,30}"},
-    {"path": "args.env", "op": "in", "value": ["dev", "test", "stage"]},
-    {"path": "args.env", "op": "neq", "value": "prod"},
-    {"path": "args.name", "op": "not_in", "value": ["root", "admin"]},
-    {"path": "args.tags", "op": "contains", "value": "web"},
-    {"path": "args.id", "op": "exists", "value": True},
-]
-DENIALS = [
-    {"path": "args.force", "op": "eq", "value": True, "on_missing": "ignore"},
-    {"path": "args.amount", "op": "gt", "value": 100, "on_missing": "ignore"},
-]
-SCHEMA = {
-    "type": "object",
-    "required": ["id"],
-    "properties": {
-        "id": {"type": "integer", "minimum": 0},
-        "name": {"type": "string", "maxLength": 40},
-        "env": {"enum": ["dev", "test", "stage", "prod"]},
-        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 8},
-        "force": {"type": "boolean"},
-        "amount": {"type": "number"},
-    },
-    "additionalProperties": False,
-}
-VARIANTS: dict[str, tuple[str, ...]] = {
-    "names": (),
-    "10 conditions": ("conditions",),
-    "schema": ("schema",),
-    "2 limits": ("limits",),
-    "all": ("conditions", "schema", "limits"),
-}
-
-
-def document(tools: int, parts: tuple[str, ...]) -> dict[str, Any]:
-    """A policy for so many tools, each with these parts, two globs and a hidden tool."""
-    rules: dict[str, Any] = {"get_*": {}, "tool_9*": {"action": "deny"}}
-    for number in range(tools):
-        rule: dict[str, Any] = {}
-        if "conditions" in parts:
-            rule["require"] = [{"conditions": CONDITIONS}]
-            rule["deny_if"] = [{"conditions": [one]} for one in DENIALS]
-        if "schema" in parts:
-            rule["arguments"] = SCHEMA
-        if "limits" in parts:
-            rule["limits"] = [
-                {"counter": f"rate_{number}", "window": "minute", "max": 60},
-                {"counter": f"each_{number}", "window": "hour", "max": 30, "by": ["/id"]},
-            ]
-        rules[f"tool_{number}"] = rule
-    return {"version": "1", "default": "deny", "hide": ["secret_*"], "tools": rules}
-
-
-def calls(tools: int, count: int, chance: random.Random) -> list[tuple[str, dict[str, Any]]]:
-    """Calls of which most pass the conditions and the schema; the rest fail somewhere."""
-    found: list[tuple[str, dict[str, Any]]] = []
-    for _ in range(count):
-        name = f"tool_{chance.randrange(tools)}"
-        if chance.random() < 0.05:
-            name = chance.choice(["get_status", "secret_key", "unheard_of"])
-        arguments: dict[str, Any] = {
-            "id": chance.randrange(1, 50),
-            "name": f"vm-{chance.randrange(1_000)}",
-            "env": chance.choice(["dev", "test", "stage"]),
-            "tags": ["web", "blue"],
-        }
-        if chance.random() < 0.1:
-            arguments |= chance.choice(
-                [{"id": "7"}, {"id": True}, {"env": "prod"}, {"force": True}, {"amount": 500},
-                 {"amount": "500"}, {"x": 1}, {"name": "web\n"}, {"id": 1_000}, {"tags": "web"}]
-            )  # fmt: skip
-        found.append((name, arguments))
-    return found
-
-
-def step_ns(tools: int) -> int:
-    """Between two calls, so that each tool's limits are as full whatever the number of tools."""
-    return 60 * 10**9 // (EACH_A_MINUTE * tools)
+Asked = Sequence[tuple[str, dict[str, Any]]]
 
 
 def product(policy: dict[str, Any]) -> Decide:
     compiled = compile_policy(parse(json.dumps(policy), source="benchmark"))
-    counters, holds = Counters(), Holds()
+    counters, holds = Counters(bytes(32)), Holds()
 
     def run(tool: str, arguments: Any, at: int) -> Any:
         call = Call(server="s", grant="g", session="x", tool=tool, arguments=arguments)
@@ -132,12 +64,10 @@ def naive(policy: dict[str, Any]) -> Decide:
     return run
 
 
-def agree(
-    policy: dict[str, Any], asked: list[tuple[str, dict[str, Any]]], step: int
-) -> dict[str, int]:
-    """Both on the same calls, or an error that shows one; how often each code came."""
+def agree(policy: dict[str, Any], asked: Asked, step: int) -> set[str]:
+    """Both on the same calls, or an error that shows one; the codes that came."""
     ours, theirs = product(policy), naive(policy)
-    codes: dict[str, int] = {}
+    codes: set[str] = set()
     for place, (tool, arguments) in enumerate(asked):
         at = START + place * step
         one = ours(tool, arguments, at)
@@ -145,8 +75,36 @@ def agree(
         other = theirs(tool, arguments, at)
         if plain != other:
             raise SystemExit(f"they disagree on {tool} {arguments}: {plain}, {other}")
-        codes[one.code.value] = codes.get(one.code.value, 0) + 1
+        codes.add(one.code.value)
     return codes
+
+
+class Way:
+    """One way to decide under one policy, with its clock and the turns it has taken."""
+
+    def __init__(self, run: Decide, tools: int, turn_calls: int) -> None:
+        self._run = run
+        self._step = step_ns(tools)
+        self._turn_calls = turn_calls
+        self._tools = tools
+        self._at = START
+        self._chance = random.Random(2)
+        self.turns: list[tuple[float, float]] = []
+
+    def turn(self) -> None:
+        """Decide so many calls; p50 and p99 in nanoseconds."""
+        run, at, spans = self._run, self._at, list[int]()
+        for tool, arguments in calls(self._tools, self._turn_calls, self._chance):
+            at += self._step
+            begun = time.perf_counter_ns()
+            run(tool, arguments, at)
+            spans.append(time.perf_counter_ns() - begun)
+        self._at = at
+        spans.sort()
+        self.turns.append((spans[len(spans) // 2], spans[len(spans) * 99 // 100]))
+
+    def median(self, which: int, clock: int) -> float:
+        return round((median(turn[which] for turn in self.turns) - clock) / 1_000, 2)
 
 
 def clock_ns() -> int:
@@ -158,62 +116,111 @@ def clock_ns() -> int:
     return sorted(spans)[len(spans) // 2]
 
 
-def measure(
-    policy: dict[str, Any], asked: list[tuple[str, dict[str, Any]]], step: int
-) -> dict[str, float]:
-    """Both in turns, so that whatever else the machine does slows both."""
-    ways = {"product": product(policy), "naive": naive(policy)}
-    spans: dict[str, list[int]] = {name: [] for name in ways}
-    at = START
-    for begin in range(0, len(asked), TURN_CALLS):
-        turn = asked[begin : begin + TURN_CALLS]
-        for name, run in ways.items():
-            part: list[tuple[str, dict[str, Any]]] = turn[:NAIVE_CALLS] if name == "naive" else turn
-            for place, (tool, arguments) in enumerate(part):
-                when = at + place * step
-                begun = time.perf_counter_ns()
-                run(tool, arguments, when)
-                spent = time.perf_counter_ns() - begun
-                if begin:
-                    spans[name].append(spent)
-        at += len(turn) * step
+def measure(parts: tuple[str, ...], rounds: int) -> list[dict[str, Any]]:
+    """All numbers of tools and both ways in turns: whatever else the machine does slows all."""
+    policies = {tools: document(tools, parts) for tools in TOOLS}
+    ours = {tools: Way(product(policies[tools]), tools, TURN_CALLS) for tools in TOOLS}
+    theirs = {tools: Way(naive(policies[tools]), tools, NAIVE_CALLS) for tools in TOOLS}
+    for number in range(rounds + 1):
+        for tools in TOOLS:
+            ours[tools].turn()
+            theirs[tools].turn()
+        if number == 0:
+            for way in (*ours.values(), *theirs.values()):
+                way.turns.clear()
     clock = clock_ns()
-    found: dict[str, float] = {}
-    for name, taken in spans.items():
-        taken.sort()
-        for percent in (50, 99):
-            place = min(len(taken) - 1, len(taken) * percent // 100)
-            found[f"{name}_us_p{percent}"] = round(max(0, taken[place] - clock) / 1_000, 2)
-    found["ratio_p50"] = round(found["naive_us_p50"] / max(found["product_us_p50"], 0.01), 1)
-    return found
+    rows: list[dict[str, Any]] = []
+    for tools in TOOLS:
+        pairs = list(zip(ours[tools].turns, theirs[tools].turns, strict=True))
+        few = zip(ours[tools].turns, ours[TOOLS[0]].turns, strict=True)
+        rows.append(
+            {
+                "tools": tools,
+                "us_p50": ours[tools].median(0, clock),
+                "us_p99": ours[tools].median(1, clock),
+                "naive_us_p50": theirs[tools].median(0, clock),
+                "naive_us_p99": theirs[tools].median(1, clock),
+                "naive_to_ours": round(
+                    median((b[0] - clock) / (a[0] - clock) for a, b in pairs), 1
+                ),
+                "to_3_tools": round(median((a[0] - clock) / (b[0] - clock) for a, b in few), 2),
+            }
+        )
+    return rows
+
+
+def weigh(variant: str, tools: int) -> None:
+    """Print what a policy takes, in a process where nothing else has happened."""
+    warm = document(3, VARIANTS["all"])
+    product(warm)("tool_1", {"id": 1, "name": "a", "env": "dev", "tags": ["web"]}, START)
+    text = json.dumps(document(tools, VARIANTS[variant]))
+    gc.collect()
+    before = resident_bytes()
+    begun = time.perf_counter_ns()
+    policy = parse(text, source="benchmark")
+    parsed = time.perf_counter_ns()
+    compiled = compile_policy(policy)
+    ready = time.perf_counter_ns()
+    counters, holds = Counters(bytes(32)), Holds()
+    for place, (tool, arguments) in enumerate(calls(tools, MEMORY_CALLS * tools, random.Random(3))):
+        call = Call(server="s", grant="g", session="x", tool=tool, arguments=arguments)
+        decide(compiled, holds, counters, call, Instant(START + place * step_ns(tools)))
+    gc.collect()
+    figures = {
+        "kib": (resident_bytes() - before) // 1_024,
+        "parse_ms": (parsed - begun) / 1_000_000,
+        "compile_ms": (ready - parsed) / 1_000_000,
+    }
+    print(json.dumps(figures))
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+def weighed(variant: str, tools: int) -> dict[str, Any]:
+    """`weigh`, three times, each in a new process: the median of each figure."""
+    command = [sys.executable, __file__, "--weigh", variant, str(tools)]
+    runs = [
+        json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for _ in range(3)
+    ]
+    return {key: round(median(run[key] for run in runs), 1) for key in runs[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure decisions against a naive interpreter.")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--calls", type=int, default=20_000, help="calls for each line and way")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", choices=VARIANTS, action="append")
+    parser.add_argument("--weigh", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.weigh:
+        weigh(options.weigh[0], int(options.weigh[1]))
+        return
     rows: list[dict[str, Any]] = []
-    for variant, parts in VARIANTS.items():
+    codes: set[str] = set()
+    for variant in options.only or VARIANTS:
+        parts = VARIANTS[variant]
         for tools in TOOLS:
-            policy = document(tools, parts)
-            agreed = calls(tools, AGREED_CALLS, random.Random(1))
-            codes = agree(policy, agreed, step_ns(tools))
-            asked = calls(tools, max(options.calls, 2 * TURN_CALLS), random.Random(2))
-            measured = measure(policy, asked, step_ns(tools))
-            rows.append({"rules": variant, "tools": tools, **measured, "codes": codes})
+            asked = calls(tools, AGREED_CALLS, random.Random(1))
+            codes |= agree(document(tools, parts), asked, step_ns(tools))
+        print(f"measuring: {variant}", file=sys.stderr)
+        for row in measure(parts, options.rounds):
+            rows.append({"rules": variant, **row, **weighed(variant, row["tools"])})
     if options.json:
         print(json.dumps(rows, indent=2))
         return
-    print("microseconds a decision                       naive     naive    naive/ours")
-    print("rules          tools     p50     p99           p50       p99        at p50")
+    print("                 tools    p50    p99   to 3 |   naive p50   naive p99   naive/ours |")
     for row in rows:
         print(
-            f"{row['rules']:14} {row['tools']:>5} {row['product_us_p50']:>7} "
-            f"{row['product_us_p99']:>7} {row['naive_us_p50']:>13} {row['naive_us_p99']:>9}"
-            f" {row['ratio_p50']:>13.1f}"
+            "{rules:16} {tools:>5} {us_p50:>6.2f} {us_p99:>6.2f} {to_3_tools:>6.2f} |"
+            "{naive_us_p50:>12.1f} {naive_us_p99:>11.1f} {naive_to_ours:>12.1f} |"
+            "{kib:>8.0f} KiB, {parse_ms:.1f} and {compile_ms:.1f} ms to read and compile".format(
+                **row
+            )
         )
-    seen = ", ".join(sorted({code for row in rows for code in row["codes"]}))
+    seen = ", ".join(sorted(codes))
     print(f"both agreed on {AGREED_CALLS * len(rows)} calls, with the codes {seen}")
 
 

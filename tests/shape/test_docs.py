@@ -86,7 +86,10 @@ def test_every_subject_and_stream_has_its_entry() -> None:
 
 
 def test_every_alert_has_its_entry() -> None:
-    rules = WorkerSettings().rules
-    assert rules
-    found = missing((f"`{rule.name}`", f"`{rule.severity}`") for rule in rules)
+    settings = WorkerSettings()
+    assert settings.rules
+    alerts = [(rule.name, rule.severity) for rule in settings.rules]
+    of_tools = settings.definitions
+    alerts += [(name, of_tools.severity) for name in (of_tools.changed, of_tools.looks_alike)]
+    found = missing((f"`{name}`", f"`{severity}`") for name, severity in alerts)
     assert not found, f"not in docs/: {found}"

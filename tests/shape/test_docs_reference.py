@@ -21,18 +21,26 @@ from toolreeve.worker.settings import WorkerSettings
 REPOSITORY = Path(__file__).resolve().parents[2]
 REFERENCE = REPOSITORY / "docs" / "reference"
 REFUSING = ("proxy", "sync", "gateway", "policy")
+SAYING_A_CODE = {
+    "ManifestRefused",
+    "_parse_refused",
+    "_params_refused",
+    "_NotStrictError",
+    "withhold",
+    "_on_bad",
+}
 COMMENT = re.compile(r"COMMENT ON COLUMN (\w+)\.(\"?\w+\"?) IS '((?:[^']|'')*)';")
 
 
 def codes_given(room: str) -> Iterator[str]:
-    """The words that a room writes as `code=`, and those it raises ManifestRefused with."""
+    """The words that a room writes as `code=`, and those it says first to name one."""
     for path in sorted((REPOSITORY / "enforcer" / "toolreeve" / room).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
             words = [given.value for given in node.keywords if given.arg == "code"]
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name in {"ManifestRefused", "_parse_refused", "_params_refused", "_NotStrictError"}:
+            if name in SAYING_A_CODE:
                 words += node.args[:1]
             for word in words:
                 if isinstance(word, ast.Constant) and isinstance(word.value, str):

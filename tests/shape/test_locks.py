@@ -13,6 +13,7 @@ LOCKS = sorted(
         *REPOSITORY.glob("*.lock"),
         *REPOSITORY.glob("proto/*.lock"),
         *REPOSITORY.glob("deploy/*.lock"),
+        *REPOSITORY.glob("tests/fuzz/*.lock"),
     )
 )
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>\S+)", re.MULTILINE)

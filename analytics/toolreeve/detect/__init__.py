@@ -1,4 +1,4 @@
-"""What the audit history gives away: pure detectors over calls, and the alerts they raise.
+"""What the audit history gives away: pure detectors over calls and tools, and their alerts.
 
 Time is event time: detectors know no clock, so the same history always gives the same alerts,
 however it was cut into batches and wherever the process that follows it was restarted.
@@ -6,16 +6,28 @@ however it was cut into batches and wherever the process that follows it was res
 
 from toolreeve.detect.attempt import Attempt, attempt_of, text_of
 from toolreeve.detect.burst import BurstDetector, BurstRule, Ended, Finding, Known
+from toolreeve.detect.definitions import (
+    Change,
+    DefinitionDetector,
+    DefinitionRule,
+    Sighting,
+    sighting_of,
+)
 from toolreeve.detect.poisson import tail, threshold
 
 __all__ = [
     "Attempt",
     "BurstDetector",
     "BurstRule",
+    "Change",
+    "DefinitionDetector",
+    "DefinitionRule",
     "Ended",
     "Finding",
     "Known",
+    "Sighting",
     "attempt_of",
+    "sighting_of",
     "tail",
     "text_of",
     "threshold",

@@ -90,14 +90,14 @@ def _query(
 ) -> str:
     """SQL over `decisions` for the window's calls and those of one more window behind it."""
     if scope_grant:
-        subject = f'"grant" = {_quoted(key.name)}'
+        subject = f'"grant" = {quoted(key.name)}'
     else:
-        subject = f"arguments[{_quoted(key.pointer)}]::VARCHAR = {_quoted(key.name)}"
+        subject = f"arguments[{quoted(key.pointer)}]::VARCHAR = {quoted(key.name)}"
     until = _time(window[-1].at) + timedelta(seconds=window_seconds)
     return (
         "SELECT time, agent, tool, effect, code, outcome FROM decisions"  # noqa: S608  quoted
-        f" WHERE server = {_quoted(key.server)}"
-        f" AND tool IN ({', '.join(map(_quoted, tools))}) AND {subject}"
+        f" WHERE server = {quoted(key.server)}"
+        f" AND tool IN ({', '.join(map(quoted, tools))}) AND {subject}"
         f" AND time BETWEEN TIMESTAMP '{_time(window[0].at)}' AND TIMESTAMP '{until}'"
         " ORDER BY time"
     )
@@ -118,5 +118,6 @@ def _time(at: Instant) -> datetime:
     return datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(microseconds=micros)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"

@@ -213,6 +213,51 @@ def tried(
             )
 
 
+class ToolEvent(Struct, frozen=True, kw_only=True):
+    """What is kept of a tool's definition being seen, changed or approved."""
+
+    at: Instant
+    enforcer: str
+    change: str
+    server: str
+    tool: str
+    digest: str
+    previous_digest: str
+    approved_digest: str
+    members: tuple[str, ...]
+    looks_like: str
+    together: int
+
+
+def tool_events(warehouse: Warehouse, *, up_to_load: int) -> Iterator[ToolEvent]:
+    """All of them, in the order in which they were loaded; blocks while it reads."""
+    reader = warehouse.reader().execute(
+        """
+        SELECT epoch_us(time), enforcer, change, server, tool, digest, previous_digest,
+            approved_digest, members, looks_like, together
+        FROM tool_events
+        WHERE load <= $1
+        ORDER BY load, time, enforcer, epoch, sequence
+        """,
+        [up_to_load],
+    )
+    while rows := reader.fetchmany(FETCH_ROWS):
+        for row in rows:
+            yield ToolEvent(
+                at=_instant(row[0]),
+                enforcer=row[1],
+                change=row[2],
+                server=row[3],
+                tool=row[4],
+                digest=row[5],
+                previous_digest=row[6],
+                approved_digest=row[7],
+                members=tuple(row[8]),
+                looks_like=row[9],
+                together=row[10],
+            )
+
+
 def told(warehouse: Warehouse) -> frozenset[tuple[str, str, str]]:
     """Notifications that were delivered, as (alert id, status, receiver)."""
     rows = warehouse.reader().execute(

@@ -22,6 +22,9 @@ from toolreeve.audit import (
     PolicyApplied,
     PolicyRefused,
     RequestRefused,
+    ToolApproved,
+    ToolChanged,
+    ToolPinned,
 )
 from toolreeve.warehouse.tables import (
     ALERTS_RAISED,
@@ -33,6 +36,7 @@ from toolreeve.warehouse.tables import (
     LIFECYCLE,
     POLICY_EVENTS,
     REFUSAL_EVENTS,
+    TOOL_EVENTS,
     Row,
     Table,
 )
@@ -65,6 +69,8 @@ def row_of(event: Event) -> tuple[Table, Row]:
             return COMPLETED, place + _completed(event, body)
         case AlertRaised() | AlertResolved() | ApprovalAsked() | ApprovalGiven() | ApprovalUsed():
             table, row = _of_watch(event.body)
+        case ToolPinned() | ToolChanged() | ToolApproved():
+            table, row = TOOL_EVENTS, _of_tool(event.body)
         case _:
             table, row = _of_fleet(event.body)
     return table, place + row
@@ -114,6 +120,31 @@ def _of_fleet(body: _Fleet) -> tuple[Table, Row]:
             return HOLD_EVENTS, _hold_released(body)
         case RequestRefused():
             return REFUSAL_EVENTS, _refused(body)
+        case _:
+            assert_never(body)
+
+
+def _of_tool(body: ToolPinned | ToolChanged | ToolApproved) -> Row:
+    match body:
+        case ToolPinned():
+            approved = body.digest if body.approved else ""
+            digests = (body.digest, "", approved)
+            return (
+                "pinned", body.server, body.tool, *digests, (), body.definition_json,
+                body.looks_like, 0, "", "",
+            )  # fmt: skip
+        case ToolChanged():
+            digests = (body.digest, body.previous_digest, body.approved_digest)
+            return (
+                "changed", body.server, body.tool, *digests, body.members, body.definition_json,
+                "", body.together, "", "",
+            )  # fmt: skip
+        case ToolApproved():
+            digests = (body.digest, body.previous_digest, body.digest)
+            return (
+                "approved", body.server, body.tool, *digests, (), "",
+                "", 0, body.actor, body.reason,
+            )  # fmt: skip
         case _:
             assert_never(body)
 

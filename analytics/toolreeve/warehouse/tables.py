@@ -82,6 +82,13 @@ APPROVAL_EVENTS = Table(
         " policy_revision, expires_at TIMESTAMP, approved BOOLEAN, actor, reason, load BIGINT"
     ),
 )
+TOOL_EVENTS = Table(
+    "tool_events",
+    _columns(
+        _PLACE + "change, server, tool, digest, previous_digest, approved_digest,"
+        " members VARCHAR[], definition, looks_like, together BIGINT, actor, reason, load BIGINT"
+    ),
+)
 ALERTS_RAISED = Table(
     "alerts_raised",
     _columns(
@@ -136,6 +143,7 @@ EVENT_TABLES = (
     REFUSAL_EVENTS,
     HOLD_EVENTS,
     APPROVAL_EVENTS,
+    TOOL_EVENTS,
     ALERTS_RAISED,
     ALERTS_RESOLVED,
 )

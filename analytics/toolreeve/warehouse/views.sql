@@ -266,6 +266,98 @@ COMMENT ON COLUMN holds.released_at IS 'When it was lifted there, UTC.';
 COMMENT ON COLUMN holds.released_by IS 'Who lifted it.';
 COMMENT ON COLUMN holds.release_reason IS 'Why it was lifted.';
 
+CREATE OR REPLACE VIEW tool_changes AS
+SELECT
+    time, enforcer, server, tool, change, digest, previous_digest, approved_digest, members,
+    looks_like, together, actor, reason, definition, epoch, sequence
+FROM tool_events;
+COMMENT ON VIEW tool_changes IS 'Definitions of tools as servers offered them, changed them, and people approved them.';
+COMMENT ON COLUMN tool_changes.time IS 'When it was seen or approved, UTC.';
+COMMENT ON COLUMN tool_changes.enforcer IS 'Who saw it, or took the approval.';
+COMMENT ON COLUMN tool_changes.server IS 'Name of the upstream MCP server.';
+COMMENT ON COLUMN tool_changes.tool IS 'Name of the tool in tools/list.';
+COMMENT ON COLUMN tool_changes.change IS '"pinned" (seen first), "changed" or "approved".';
+COMMENT ON COLUMN tool_changes.digest IS '"sha256:<hex>" of the definition that is pinned, offered now, or approved.';
+COMMENT ON COLUMN tool_changes.previous_digest IS 'For a change: what was offered before. For an approval: what was approved before. Empty where nothing was.';
+COMMENT ON COLUMN tool_changes.approved_digest IS 'What is approved behind this; empty where nothing is, and the tool waits for an approval.';
+COMMENT ON COLUMN tool_changes.members IS 'Members of the definition that differ from before: description, inputSchema, ...';
+COMMENT ON COLUMN tool_changes.looks_like IS 'A tool of the same server whose name can be taken for this one; empty where there is none.';
+COMMENT ON COLUMN tool_changes.together IS 'How many tools changed in the same answer to tools/list; 0 for anything but a change.';
+COMMENT ON COLUMN tool_changes.actor IS 'Who approved it.';
+COMMENT ON COLUMN tool_changes.reason IS 'Why it was approved.';
+COMMENT ON COLUMN tool_changes.definition IS 'The definition as canonical JSON; empty for an approval, and where it has more than 64 KiB.';
+COMMENT ON COLUMN tool_changes.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN tool_changes.sequence IS 'Place in that epoch.';
+
+CREATE OR REPLACE VIEW tool_definitions AS
+WITH offered AS (
+    SELECT
+        enforcer, server, tool,
+        min(time) AS first_seen,
+        max(time) AS offered_since,
+        max_by(digest, (epoch, sequence)) AS digest,
+        max_by(definition, (epoch, sequence)) AS definition,
+        max(looks_like) AS looks_like
+    FROM tool_events
+    WHERE change != 'approved'
+    GROUP BY enforcer, server, tool
+),
+settled AS (
+    SELECT
+        enforcer, server, tool,
+        max_by(approved_digest, (epoch, sequence)) AS approved_digest,
+        count(*) FILTER (WHERE change = 'changed') AS changes
+    FROM tool_events
+    GROUP BY enforcer, server, tool
+),
+approved AS (
+    SELECT
+        enforcer, server, tool,
+        max(time) AS approved_at,
+        max_by(actor, (epoch, sequence)) AS approved_by,
+        max_by(reason, (epoch, sequence)) AS approval_reason
+    FROM tool_events
+    WHERE change = 'approved'
+    GROUP BY enforcer, server, tool
+)
+SELECT
+    s.enforcer,
+    s.server,
+    s.tool,
+    CASE
+        WHEN s.approved_digest = '' THEN 'new'
+        WHEN o.digest IS NULL OR s.approved_digest = o.digest THEN 'approved'
+        ELSE 'changed'
+    END AS state,
+    o.digest,
+    s.approved_digest,
+    o.first_seen,
+    o.offered_since,
+    a.approved_at,
+    a.approved_by,
+    a.approval_reason,
+    s.changes,
+    o.looks_like,
+    o.definition
+FROM settled AS s
+LEFT JOIN offered AS o ON o.enforcer = s.enforcer AND o.server = s.server AND o.tool = s.tool
+LEFT JOIN approved AS a ON a.enforcer = s.enforcer AND a.server = s.server AND a.tool = s.tool;
+COMMENT ON VIEW tool_definitions IS 'Each tool as each enforcer knows it now: what its server offers, and whether that is approved.';
+COMMENT ON COLUMN tool_definitions.enforcer IS 'Whose knowledge.';
+COMMENT ON COLUMN tool_definitions.server IS 'Name of the upstream MCP server.';
+COMMENT ON COLUMN tool_definitions.tool IS 'Name of the tool in tools/list.';
+COMMENT ON COLUMN tool_definitions.state IS '"approved", "changed" (offered otherwise than approved) or "new" (never approved).';
+COMMENT ON COLUMN tool_definitions.digest IS '"sha256:<hex>" of what is offered; NULL where it was approved before it was ever seen.';
+COMMENT ON COLUMN tool_definitions.approved_digest IS '"sha256:<hex>" of what is approved, by a person or by being seen first; empty where nothing is.';
+COMMENT ON COLUMN tool_definitions.first_seen IS 'When it was offered first, UTC.';
+COMMENT ON COLUMN tool_definitions.offered_since IS 'Since when it is offered in this form, UTC.';
+COMMENT ON COLUMN tool_definitions.approved_at IS 'When a person approved it last, UTC; NULL where nobody did.';
+COMMENT ON COLUMN tool_definitions.approved_by IS 'Who that was.';
+COMMENT ON COLUMN tool_definitions.approval_reason IS 'Why.';
+COMMENT ON COLUMN tool_definitions.changes IS 'How often the server has changed it.';
+COMMENT ON COLUMN tool_definitions.looks_like IS 'A tool of the same server whose name can be taken for this one; empty where there is none.';
+COMMENT ON COLUMN tool_definitions.definition IS 'What is offered, as canonical JSON; empty where it has more than 64 KiB.';
+
 CREATE OR REPLACE VIEW integrity AS
 WITH runs AS (
     SELECT
@@ -332,7 +424,7 @@ COMMENT ON COLUMN refused_requests.server IS 'Upstream it was meant for.';
 COMMENT ON COLUMN refused_requests."grant" IS 'Grant that was presented; empty where there was none.';
 COMMENT ON COLUMN refused_requests.code IS 'Stable word for why: parse, batch, duplicate_key, unauthenticated, ...';
 COMMENT ON COLUMN refused_requests.reason IS 'What the sender read.';
-COMMENT ON COLUMN refused_requests.transport IS 'http or stdio.';
+COMMENT ON COLUMN refused_requests.transport IS 'http or stdio; upstream for what a server said in vain.';
 COMMENT ON COLUMN refused_requests.http_status IS 'HTTP status it was answered with; 0 for stdio.';
 COMMENT ON COLUMN refused_requests.rpc_error_code IS 'JSON-RPC error code it was answered with; 0: none.';
 COMMENT ON COLUMN refused_requests.method IS 'JSON-RPC method, where it could be read.';

@@ -70,7 +70,9 @@ async def serve(
         subjects = Subjects(settings.prefix)
         stream = AuditStream(connection, stream=subjects.audit_stream, durable=settings.name)
         notifier = Notifier(settings, warehouse, clock)
-        watch = Watch(settings.rules, outbox, clock.now, notifier.tell)
+        watch = Watch(
+            settings.rules, outbox, clock.now, notifier.tell, definitions=settings.definitions
+        )
         await asyncio.to_thread(watch.restore, warehouse)
         await notifier.resume(watch.on_record())
         parts = await asyncio.to_thread(Parts, warehouse, settings.folder / "parts")
@@ -90,9 +92,7 @@ async def serve(
         publisher = Publisher(
             connection, subjects.audit(settings.name), stream=subjects.audit_stream
         )
-        started = EnforcerStarted(
-            software_version=VERSION, host=gethostname(), servers=()
-        )
+        started = EnforcerStarted(software_version=VERSION, host=gethostname(), servers=())
         log.info("worker.started", query=address, data=str(settings.folder))
         write_ready_file(ready_file, {"query": address})
         await _until_stopped(

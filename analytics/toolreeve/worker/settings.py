@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from platformdirs import user_data_path
 
 from toolreeve.bus import ConsumeSettings, ShipSettings, StreamSettings
-from toolreeve.detect import BurstRule
+from toolreeve.detect import BurstRule, DefinitionRule
 from toolreeve.outbox import OutboxSettings
 from toolreeve.runtime.log import Level
 from toolreeve.warehouse.executor import QuerySettings
@@ -41,6 +41,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Must be set to listen beyond loopback, where nothing encrypts what is asked and answered."""
     log_level: Level = "info"
     rules: tuple[BurstRule, ...] = (BurstRule(),)
+    definitions: DefinitionRule = DefinitionRule()
     webhooks: tuple[WebhookSettings, ...] = ()
     resend_seconds: Annotated[int, Meta(ge=0)] = 3_600
     """After a restart receivers are told what they were not told of the last so many seconds."""

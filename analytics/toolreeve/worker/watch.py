@@ -18,15 +18,20 @@ from toolreeve.detect import (
     Attempt,
     BurstDetector,
     BurstRule,
+    Change,
+    DefinitionDetector,
+    DefinitionRule,
     Ended,
     Finding,
     Known,
+    Sighting,
     attempt_of,
+    sighting_of,
     text_of,
 )
 from toolreeve.outbox import Outbox, OutboxError
 from toolreeve.warehouse import report
-from toolreeve.warehouse.report import Tried
+from toolreeve.warehouse.report import ToolEvent, Tried
 from toolreeve.warehouse.store import Warehouse
 from toolreeve.wire import read_event, unpack
 
@@ -50,7 +55,10 @@ class Watch:
         outbox: Outbox[Draft],
         now: Callable[[], Instant],
         say: Say,
+        *,
+        definitions: DefinitionRule | None = None,
     ) -> None:
+        self._definitions = DefinitionDetector(definitions or DefinitionRule())
         self._detectors = [BurstDetector(rule) for rule in rules]
         self._outbox = outbox
         self._now = now
@@ -98,6 +106,9 @@ class Watch:
             )
             for row in await asyncio.to_thread(list, rows):
                 findings.extend(detector.observe(_attempt(row)))
+        # Definitions change seldom: all of it is looked at anew, and what was said is not again.
+        for event in await asyncio.to_thread(list, report.tool_events(warehouse, up_to_load=last)):
+            findings.extend(self._definitions.observe(_sighting(event)))
         await self._record(findings)
         return last
 
@@ -110,6 +121,8 @@ class Watch:
                 assert attempt is not None, "a decision is an attempt"
                 for detector in self._detectors:
                     findings.extend(detector.observe(attempt))
+            elif (sighting := sighting_of(event)) is not None:
+                findings.extend(self._definitions.observe(sighting))
         await self._record(findings)
 
     async def pass_time(self, at: Instant) -> None:
@@ -171,4 +184,20 @@ def _attempt(row: Tried) -> Attempt:
         agent=row.agent,
         admitted=row.admitted,
         values=tuple((pointer, text_of(value)) for pointer, value in row.values.items()),
+    )
+
+
+def _sighting(event: ToolEvent) -> Sighting:
+    return Sighting(
+        at=event.at,
+        enforcer=event.enforcer,
+        change=Change(event.change),
+        server=event.server,
+        tool=event.tool,
+        digest=event.digest,
+        previous_digest=event.previous_digest,
+        approved_digest=event.approved_digest,
+        members=event.members,
+        looks_like=event.looks_like,
+        together=event.together,
     )

@@ -30,6 +30,9 @@ from toolreeve.audit.event import (
     Position,
     RequestRefused,
     Reservation,
+    ToolApproved,
+    ToolChanged,
+    ToolPinned,
 )
 from toolreeve.audit.redact import Redaction, redact
 
@@ -60,6 +63,9 @@ __all__ = [
     "Redaction",
     "RequestRefused",
     "Reservation",
+    "ToolApproved",
+    "ToolChanged",
+    "ToolPinned",
     "fold",
     "link",
     "redact",

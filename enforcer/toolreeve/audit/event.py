@@ -215,6 +215,48 @@ class RequestRefused(Struct, frozen=True, kw_only=True):
     count: int = 1
 
 
+class ToolPinned(Struct, frozen=True, kw_only=True):
+    """A server offered a tool for the first time. Digests are `sha256:<hex>`.
+
+    `definition_json` is canonical, and empty where it is too long to be kept. `approved` by being
+    seen first; else it waits for a person. `looks_like` is a tool that it can be taken for.
+    """
+
+    server: str
+    tool: str
+    digest: str
+    definition_json: str = ""
+    approved: bool = True
+    looks_like: str = ""
+
+
+class ToolChanged(Struct, frozen=True, kw_only=True):
+    """A server offers a tool under another definition than before.
+
+    `members` are those that differ; `together` is how many tools changed in the same listing.
+    """
+
+    server: str
+    tool: str
+    digest: str
+    previous_digest: str
+    approved_digest: str = ""
+    members: tuple[str, ...] = ()
+    definition_json: str = ""
+    together: int = 1
+
+
+class ToolApproved(Struct, frozen=True, kw_only=True):
+    """A person approved a tool's definition."""
+
+    server: str
+    tool: str
+    digest: str
+    previous_digest: str = ""
+    actor: str
+    reason: str
+
+
 Body = (
     Decided
     | Completed
@@ -230,6 +272,9 @@ Body = (
     | ApprovalGiven
     | ApprovalUsed
     | RequestRefused
+    | ToolPinned
+    | ToolChanged
+    | ToolApproved
 )
 
 

@@ -4,7 +4,7 @@ Pure: `decide` takes values and a time. The only state is in `Counters`, which i
 """
 
 from toolreeve.decision.call import Call, EffectiveTool, NamelessCall, effective_tool
-from toolreeve.decision.compile import CompiledPolicy, CompiledRule, compile_policy
+from toolreeve.decision.compile import CompiledPolicy, compile_policy
 from toolreeve.decision.counters import BadAmount, Counters, Exceeded, prepare_limits
 from toolreeve.decision.decide import decide, unlisted
 from toolreeve.decision.hold import Hold, Holds
@@ -17,6 +17,7 @@ from toolreeve.decision.instant import (
     Instant,
     milliseconds_until,
 )
+from toolreeve.decision.rule import CompiledRule
 from toolreeve.decision.verdict import Code, Effect, Reservation, Verdict
 
 __all__ = [

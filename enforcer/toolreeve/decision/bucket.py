@@ -1,7 +1,8 @@
 """One count of one limit: exact, over a sliding window or over calendar windows."""
 
+from bisect import bisect_left
 from collections import deque
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from toolreeve.decision.instant import Instant
 
@@ -10,97 +11,173 @@ ENTRIES_MAX = 100_000
 Amount = Decimal | int
 """Calls are counted in plain integers, which are quick; what is spent in decimals."""
 
+_EXACT = Context(prec=400)  # digits: more than any two of JSON's numbers up to a maximum are apart
+
 
 class Sliding:
     """No span of the window's length, wherever it begins, ever holds more than the maximum.
 
-    Keeps what was admitted within one window, each with its instant. One more is admitted as soon
-    as enough of the oldest lies a whole window back. Approximations do not do: a generic cell
-    rate admitted 199 and two fixed buckets 185 calls where the limit was 100.
+    Keeps what was admitted, each with its instant. One more is admitted as soon as enough of the
+    oldest lies a whole window back; no more than that is then forgotten, so that a call never
+    waits for a long tidying. Approximations do not do: a generic cell rate admitted 199 and two
+    fixed buckets 185 calls where the limit was 100.
+
+    As long as every amount is 1, as calls are, there are instants alone, and their number is what
+    they count. With the first other amount, `_amounts` go beside them, and `_total` adds those up.
     """
 
-    __slots__ = ("_entries", "_total", "_window_ns")
+    __slots__ = ("_amounts", "_instants", "_total", "_window_ns", "owner")
 
-    def __init__(self, window_ns: int) -> None:
+    def __init__(self, window_ns: int, owner: str) -> None:
+        self.owner = owner
         self._window_ns = window_ns
-        self._entries: deque[tuple[Instant, Amount]] = deque()
+        self._instants: deque[Instant] = deque()
+        self._amounts: deque[Amount] | None = None
         self._total: Amount = 0
 
-    def free_at(self, amount: Amount, maximum: Amount, at: Instant) -> Instant | None:
-        """When `amount` more is admitted: `at` itself, a later instant, or None for never."""
-        entries, window = self._entries, self._window_ns
-        while entries and entries[0][0] + window <= at:
-            self._total -= entries.popleft()[1]
-        if self._total + amount <= maximum and len(entries) < ENTRIES_MAX:
-            return at
+    def admit(self, amount: Amount, maximum: Amount, at: Instant) -> Instant | None:
+        """Count `amount` at `at`, and say `at`; or else say when it would be admitted.
+
+        None for never. No instant that is counted may lie behind `at`.
+        """
+        if self._amounts is not None or amount != 1:
+            return self._admit_amount(amount, maximum, at)
+        instants = self._instants
+        while (count := len(instants)) + 1 > maximum or count >= ENTRIES_MAX:
+            if maximum < 1:
+                return None
+            if instants[0] + self._window_ns > at:
+                room = min(int(maximum), ENTRIES_MAX)
+                return Instant(instants[count - room] + self._window_ns)
+            instants.popleft()
+        instants.append(at)
+        return at
+
+    def _admit_amount(self, amount: Amount, maximum: Amount, at: Instant) -> Instant | None:
         if amount > maximum:
             return None
-        left = self._total
-        for place, (entered, counted) in enumerate(entries):
-            left -= counted
-            if left + amount <= maximum and len(entries) - place - 1 < ENTRIES_MAX:
-                return Instant(entered + window)
-        return None
+        instants, amounts = self._instants, self._weighed()
+        while _sum(self._total, amount) > maximum or len(instants) >= ENTRIES_MAX:
+            if instants[0] + self._window_ns > at:
+                return self._free_at(amount, maximum)
+            instants.popleft()
+            self._total = _less(self._total, amounts.popleft())
+        self.enter(amount, at)
+        return at
+
+    def _free_at(self, amount: Amount, maximum: Amount) -> Instant:
+        """When enough of the oldest lies a whole window back."""
+        left, count = self._total, len(self._instants)
+        for entered, counted in zip(self._instants, self._weighed(), strict=True):
+            left = _less(left, counted)
+            count -= 1
+            if _sum(left, amount) <= maximum and count < ENTRIES_MAX:
+                return Instant(entered + self._window_ns)
+        raise AssertionError("an empty window has room for what is not above the maximum")
+
+    def _weighed(self) -> deque[Amount]:
+        if self._amounts is None:
+            self._amounts = deque([1] * len(self._instants))
+            self._total = len(self._instants)
+        return self._amounts
+
+    def withdraw(self, amount: Amount) -> None:
+        """Undo the latest `admit`, which admitted `amount`."""
+        if amount:
+            self._instants.pop()
+            if self._amounts is not None:
+                self._total = _less(self._total, self._amounts.pop())
 
     def enter(self, amount: Amount, at: Instant) -> None:
-        """Count `amount` at `at`, which no earlier entry lies behind."""
-        if amount:
-            self._entries.append((at, amount))
-            self._total += amount
+        """Count `amount` at `at`, whatever the maximum. No counted instant may lie behind `at`."""
+        if not amount:
+            return
+        if self._amounts is not None or amount != 1:
+            self._weighed().append(amount)
+            self._total = _sum(self._total, amount)
+        self._instants.append(at)
 
     def take_back(self, amount: Amount, entered: Instant, at: Instant) -> bool:
         """Undo one entry; False where it does not count any more at `at`."""
         if entered + self._window_ns <= at:
             return False
-        try:
-            self._entries.remove((entered, amount))
-        except ValueError:
-            return False
-        self._total -= amount
-        return True
+        for place in range(bisect_left(self._instants, entered), len(self._instants)):
+            if self._instants[place] != entered:
+                return False
+            counted = 1 if self._amounts is None else self._amounts[place]
+            if counted == amount:
+                del self._instants[place]
+                if self._amounts is not None:
+                    del self._amounts[place]
+                    self._total = _less(self._total, amount)
+                return True
+        return False
 
     def empty(self, at: Instant) -> bool:
         """Whether nothing here counts any more."""
-        return not self._entries or self._entries[-1][0] + self._window_ns <= at
+        return not self._instants or self._instants[-1] + self._window_ns <= at
 
 
 class Calendar:
     """Windows that begin at whole multiples of their length since 1970 UTC, one after the other."""
 
-    __slots__ = ("_total", "_window", "_window_ns")
+    __slots__ = ("_total", "_window", "_window_ns", "owner")
 
-    def __init__(self, window_ns: int) -> None:
+    def __init__(self, window_ns: int, owner: str) -> None:
+        self.owner = owner
         self._window_ns = window_ns
         self._window = -1
         self._total: Amount = 0
 
-    def free_at(self, amount: Amount, maximum: Amount, at: Instant) -> Instant | None:
-        """When `amount` more is admitted: `at` itself, the next window, or None for never."""
+    def admit(self, amount: Amount, maximum: Amount, at: Instant) -> Instant | None:
+        """Count `amount` at `at`, and say `at`; or else say when it would be admitted.
+
+        None for never.
+        """
         window = at // self._window_ns
         if window > self._window:
             self._window, self._total = window, 0
-        if self._total + amount <= maximum:
+        total = _sum(self._total, amount)
+        if total <= maximum:
+            self._total = total
             return at
         return None if amount > maximum else Instant((window + 1) * self._window_ns)
 
+    def withdraw(self, amount: Amount) -> None:
+        """Undo the latest `admit`, which admitted `amount`."""
+        self._total = _less(self._total, amount)
+
     def enter(self, amount: Amount, at: Instant) -> None:
-        """Count `amount` at `at`."""
+        """Count `amount` at `at`, whatever the maximum."""
         window = at // self._window_ns
         if window > self._window:
             self._window, self._total = window, 0
-        self._total += amount
+        self._total = _sum(self._total, amount)
 
     def take_back(self, amount: Amount, entered: Instant, at: Instant) -> bool:
         """Undo one entry; False where its window is over at `at`."""
         window = entered // self._window_ns
         if window != self._window or window < at // self._window_ns:
             return False
-        self._total -= amount
+        self._total = _less(self._total, amount)
         return True
 
     def empty(self, at: Instant) -> bool:
         """Whether nothing here counts any more."""
         return at // self._window_ns > self._window
+
+
+def _sum(one: Amount, other: Amount) -> Amount:
+    """Without rounding: decimals added the usual way keep 28 digits."""
+    if isinstance(one, int) and isinstance(other, int):
+        return one + other
+    return _EXACT.add(one, other)
+
+
+def _less(one: Amount, other: Amount) -> Amount:
+    if isinstance(one, int) and isinstance(other, int):
+        return one - other
+    return _EXACT.subtract(one, other)
 
 
 Bucket = Sliding | Calendar

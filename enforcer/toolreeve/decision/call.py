@@ -29,13 +29,20 @@ class NamelessCall(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One tool call as decisions see it."""
+    """One tool call as decisions see it.
+
+    `unapproved` says why the definition of the tool on the wire is not approved, where the policy
+    pins definitions and it is not; else it is empty. `counted_before`: it goes on with a call that
+    limits have counted.
+    """
 
     server: str
     grant: str
     session: str = ""
     tool: str
     arguments: Mapping[str, object]
+    unapproved: str = ""
+    counted_before: bool = False
 
 
 def effective_tool(

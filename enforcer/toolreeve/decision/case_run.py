@@ -1,40 +1,40 @@
-"""Cases are run against a policy: what came, where it differs from what was expected, and which
-parts of the policy no case has ever reached."""
+"""Cases are run against a policy: what came, and where it differs from what was expected."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from toolreeve.decision.cases import Case, Expected, Step
+from toolreeve.decision.call import EffectiveTool, effective_tool
+from toolreeve.decision.case_expected import METHOD_DENIED, Difference, Outcome, differences
+from toolreeve.decision.case_parts import Part, parts_of, reached_by
+from toolreeve.decision.cases import Case, Step, Target
 from toolreeve.decision.compile import CompiledPolicy
 from toolreeve.decision.explain import Asked, Explanation, explain
-from toolreeve.decision.hold import Holds
-from toolreeve.decision.instant import Instant
-from toolreeve.decision.look import Stage
+from toolreeve.decision.instant import SECOND, Instant
+from toolreeve.decision.look import Look
 from toolreeve.decision.open_counters import OpenCounters
-from toolreeve.decision.verdict import Verdict
-from toolreeve.policy import Clause, Policy, ToolRule, write_pointer
+from toolreeve.decision.surface import method_looks, passes, refuses_method, shows
+from toolreeve.decision.verdict import Code, Effect, Reservation
+from toolreeve.policy import Approval, Mode, Pinning, Refund
 
-
-class Difference(Struct, frozen=True):
-    """One thing that was expected of a verdict, and what came instead."""
-
-    key: str
-    expected: str
-    came: str
+_PLAIN = Approval(timeout_ns=600 * SECOND)
+NOT_APPROVED = "The definition of this tool is not approved."
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """The first call of a case that did not come out as expected.
+    """The first call or request of a case that did not come out as expected.
 
-    `call` counts from 1 within a step that repeats. `explanation` tells how it was decided.
+    `call` counts from 1 within a step that repeats. `what` is the effective tool or the method,
+    `looks` tells how it was decided.
     """
 
     step: Step
     call: int
     at: Instant
+    what: str
     differences: tuple[Difference, ...]
-    explanation: Explanation
+    came: Outcome
+    looks: tuple[Look, ...]
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -45,32 +45,12 @@ class Result(Struct, frozen=True, kw_only=True):
     failure: Failure | None
 
 
-class Part(Struct, frozen=True, order=True):
-    """A part of a policy that a case can reach."""
+class _Ending(Struct, frozen=True):
+    """A call that goes on for a while, and what it may give back when it ends."""
 
-    pointer: str
-    kind: str
-
-
-class Coverage(Struct, frozen=True, kw_only=True):
-    """The parts of a policy, and those that some call reached.
-
-    A rule, the default or a dispatch is reached when it holds for a call; whatever can refuse by
-    itself (a name under `hide`, a schema, a condition, a limit) when it speaks against one.
-    """
-
-    parts: tuple[Part, ...]
-    reached: frozenset[Part]
-
-    @property
-    def missed(self) -> tuple[Part, ...]:
-        return tuple(part for part in self.parts if part not in self.reached)
-
-    @property
-    def percent(self) -> float:
-        if not self.parts:
-            return 100.0
-        return 100.0 * len(self.reached) / len(self.parts)
+    at: Instant
+    ending: Refund
+    reservations: tuple[Reservation, ...]
 
 
 def run_cases(
@@ -78,126 +58,111 @@ def run_cases(
 ) -> tuple[tuple[Result, ...], frozenset[Part]]:
     """Run each case from empty counters: the results, and which parts were reached."""
     reached: set[Part] = set()
-    results = tuple(_run(policy, case, reached) for case in cases)
+    results = tuple(_Run(policy, reached).case(case) for case in cases)
     return results, frozenset(reached & set(parts_of(policy.policy)))
 
 
-def coverage_of(policy: Policy, reached: frozenset[Part]) -> Coverage:
-    """How much of a policy was reached."""
-    return Coverage(parts=parts_of(policy), reached=reached)
+class _Run:
+    """One case: its counters, and the calls that have not ended yet."""
 
+    def __init__(self, policy: CompiledPolicy, reached: set[Part]) -> None:
+        self._policy = policy
+        self._reached = reached
+        self._counters = OpenCounters()
+        self._under_way: list[_Ending] = []
 
-def _run(policy: CompiledPolicy, case: Case, reached: set[Part]) -> Result:
-    counters = OpenCounters()
-    calls = 0
-    failure: Failure | None = None
-    for step in case.steps:
+    def case(self, case: Case) -> Result:
+        calls = 0
+        for step in case.steps:
+            for call in range(1, step.repeat + 1):
+                at = Instant(step.at + (call - 1) * step.every_ns)
+                self._end_calls(at)
+                what, came, looks = self._ask(step, at)
+                calls += 1
+                self._reached.update(reached_by(looks))
+                found = tuple(differences(step.expected, came))
+                if found:
+                    failure = Failure(
+                        step=step,
+                        call=call,
+                        at=at,
+                        what=what,
+                        differences=found,
+                        came=came,
+                        looks=looks,
+                    )
+                    return Result(case=case, calls=calls, failure=failure)
+        return Result(case=case, calls=calls, failure=None)
+
+    def _ask(self, step: Step, at: Instant) -> tuple[str, Outcome, tuple[Look, ...]]:
+        if step.target is Target.METHOD:
+            looks = tuple(method_looks(self._policy, step.name))
+            return step.name, _of_method(self._policy, step.name, looks[0].pointer), looks
         asked = Asked(
             server=step.server,
             grant=step.grant,
             session=step.session,
-            tool=step.tool,
-            on_the_wire=step.on_the_wire,
+            tool=step.name,
+            on_the_wire=step.target is Target.WIRE_TOOL,
             arguments=step.arguments,
+            unapproved=NOT_APPROVED if self._is_unapproved(step) else "",
         )
-        for call in range(1, step.repeat + 1):
-            at = Instant(step.at + (call - 1) * step.every_ns)
-            explanation = explain(policy, Holds(), counters, asked, at)
-            calls += 1
-            reached.update(_reached(explanation))
-            _end(step, explanation.verdict, counters, at)
-            differences = tuple(_differences(step.expected, explanation.verdict))
-            if differences:
-                failure = Failure(
-                    step=step,
-                    call=call,
-                    at=at,
-                    differences=differences,
-                    explanation=explanation,
-                )
-                return Result(case=case, calls=calls, failure=failure)
-    return Result(case=case, calls=calls, failure=None)
+        explanation = explain(self._policy, step.holds, self._counters, asked, at)
+        if step.ending is not None:
+            ending = _Ending(
+                Instant(at + step.took_ns), step.ending, explanation.verdict.reservations
+            )
+            self._under_way.append(ending)
+            self._end_calls(at)
+        return explanation.tool, self._of_call(step, explanation), explanation.looks
+
+    def _end_calls(self, at: Instant) -> None:
+        """Calls that have ended by `at` give back what limits let them."""
+        ended = [one for one in self._under_way if one.at <= at]
+        for one in sorted(ended, key=lambda one: one.at):
+            for reservation in one.reservations:
+                if one.ending in reservation.refund_on:
+                    self._counters.refund(reservation, one.at)
+        self._under_way = [one for one in self._under_way if one.at > at]
+
+    def _is_unapproved(self, step: Step) -> bool:
+        return not step.is_approved and self._policy.policy.pin is Pinning.ENFORCE
+
+    def _of_call(self, step: Step, explanation: Explanation) -> Outcome:
+        verdict = explanation.verdict
+        rule = self._policy.rule_for(explanation.tool)
+        approval = (None if rule is None or rule.rule is None else rule.rule.approval) or _PLAIN
+        waits = verdict.code is Code.APPROVAL_REQUIRED
+        group = ""
+        if step.target is Target.WIRE_TOOL:
+            dispatch = self._policy.dispatch_of(step.name)
+            found = effective_tool(dispatch, step.name, step.arguments)
+            group = found.group if isinstance(found, EffectiveTool) else ""
+        kept_out = self._is_unapproved(step) and self._policy.mode is Mode.ENFORCE
+        return Outcome(
+            effect=verdict.effect.value,
+            would_be=(Effect.DENY if verdict.refuses else Effect.ALLOW).value,
+            code=verdict.code.value,
+            rule=verdict.rule,
+            message=verdict.reason,
+            retry_after_ms=verdict.retry_after_ms,
+            counter=verdict.counter,
+            mode=verdict.mode.value,
+            timeout_ns=approval.timeout_ns if waits else UNSET,
+            approvers=approval.approvers if waits else UNSET,
+            tool=explanation.tool,
+            group=group,
+            listed=shows(self._policy, step.name) and not kept_out,
+        )
 
 
-def _end(step: Step, verdict: Verdict, counters: OpenCounters, at: Instant) -> None:
-    """The call ends at once, as the step says; some limits give back what it counted."""
-    for reservation in verdict.reservations:
-        if step.ending in reservation.refund_on:
-            counters.refund(reservation, at)
-
-
-def _differences(expected: Expected, verdict: Verdict) -> Iterator[Difference]:
-    came = {
-        "effect": verdict.effect.value,
-        "code": verdict.code.value,
-        "rule": verdict.rule,
-        "message": verdict.reason,
-        "retry_after_ms": verdict.retry_after_ms,
-        "counter": verdict.counter,
-        "mode": verdict.mode.value,
-    }
-    wanted = {
-        "effect": None if expected.effect is None else expected.effect.value,
-        "code": None if expected.code is None else expected.code.value,
-        "rule": expected.rule,
-        "message": expected.message,
-        "retry_after_ms": expected.retry_after_ms,
-        "counter": expected.counter,
-        "mode": None if expected.mode is None else expected.mode.value,
-    }
-    for key, value in wanted.items():
-        if value is not None and value != came[key]:
-            shown = "none" if came[key] is None else str(came[key])
-            yield Difference(key, str(value), shown or '""')
-
-
-def _reached(explanation: Explanation) -> Iterator[Part]:
-    for look in explanation.looks:
-        kind = _KINDS.get(look.stage)
-        if kind is None:
-            continue
-        if look.stage is Stage.RULE and look.pointer == "/default":
-            yield Part("/default", "default")
-        elif look.holds or look.stage is Stage.DISPATCH or look.speaks_against:
-            yield Part(look.pointer, kind)
-
-
-_KINDS = {
-    Stage.DISPATCH: "dispatch",
-    Stage.HIDE: "hide",
-    Stage.RULE: "rule",
-    Stage.ARGUMENTS: "arguments",
-    Stage.REQUIRE: "condition",
-    Stage.DENY_IF: "condition",
-    Stage.LIMIT: "limit",
-}
-
-
-def parts_of(policy: Policy) -> tuple[Part, ...]:
-    """Every part of a policy that a case can reach, in the order of the document."""
-    found = [Part("/default", "default")]
-    found += [Part(f"/hide/{place}", "hide") for place in range(len(policy.hide))]
-    found += [
-        Part(write_pointer(["dispatch", one.wire_tool]), "dispatch") for one in policy.dispatch
-    ]
-    if policy.all_tools is not None:
-        found += _inner(policy.all_tools)
-    for rule in policy.tools:
-        found.append(Part(rule.pointer, "rule"))
-        found += _inner(rule)
-    return tuple(found)
-
-
-def _inner(rule: ToolRule) -> Iterator[Part]:
-    if rule.arguments is not None:
-        yield Part(f"{rule.pointer}/arguments", "arguments")
-    yield from _conditions(rule.require)
-    yield from _conditions(rule.deny_if)
-    for limit in rule.limits:
-        yield Part(limit.pointer, "limit")
-
-
-def _conditions(clauses: Sequence[Clause]) -> Iterator[Part]:
-    for clause in clauses:
-        for condition in clause.conditions:
-            yield Part(condition.pointer, "condition")
+def _of_method(policy: CompiledPolicy, method: str, pointer: str) -> Outcome:
+    refused = refuses_method(policy, method)
+    let_through = refused and passes(policy, method)
+    return Outcome(
+        effect=(Effect.ALLOW if passes(policy, method) else Effect.DENY).value,
+        would_be=(Effect.DENY if refused else Effect.ALLOW).value,
+        code=METHOD_DENIED if refused else Code.ALLOWED.value,
+        rule=pointer,
+        mode=(policy.mode if let_through else Mode.ENFORCE).value,
+    )

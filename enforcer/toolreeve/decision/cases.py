@@ -6,51 +6,49 @@ the nanosecond and a test never waits.
 """
 
 from collections.abc import Mapping
+from enum import Enum
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from toolreeve.decision.case_times import (
-    MORNING,
-    TimeError,
-    read_length,
-    read_time,
-)
+from toolreeve.decision.case_expected import Outcome, read_expected
+from toolreeve.decision.case_holds import read_holds
+from toolreeve.decision.case_times import MORNING, TimeError, read_length, read_time
+from toolreeve.decision.hold import Holds
 from toolreeve.decision.instant import Instant
-from toolreeve.decision.verdict import Code, Effect
-from toolreeve.policy import Complaint, Mode, PolicyTextError, Refund, write_pointer
+from toolreeve.policy import Complaint, PolicyTextError, Refund, write_pointer
 from toolreeve.policy import text as texts
-from toolreeve.policy.reader import Reader, kind_of
+from toolreeve.policy.reader import Reader
 from toolreeve.policy.text import Path
 
 FILE_KEYS = ("policy", "description", "server", "grant", "session", "cases")
 CALL_KEYS = (
-    "at", "after", "every", "repeat", "server", "grant", "session",
-    "tool", "wire_tool", "arguments", "ending", "expect",
+    "at", "after", "every", "repeat", "server", "grant", "session", "holds",
+    "tool", "wire_tool", "method", "arguments", "definition", "ending", "took", "expect",
 )  # fmt: skip
 CASE_KEYS = ("name", "description", *CALL_KEYS, "then")
-EXPECT_KEYS = ("effect", "code", "rule", "message", "retry_after_ms", "counter", "mode")
+OF_TOOL_CALLS = ("arguments", "definition", "ending", "took")
+APPROVED, UNAPPROVED = "approved", "unapproved"
 
 CASES_MAX = 10_000
 STEPS_MAX = 1_000
 REPEAT_MAX = 10_000
-RETRY_MS_MAX = 366 * 86_400_000
 
 
-class Expected(Struct, frozen=True, kw_only=True):
-    """What is said about a verdict; None where nothing is said."""
+class Target(Enum):
+    """What a step asks for: a tool by its effective name or its wire name, or another method."""
 
-    effect: Effect | None = None
-    code: Code | None = None
-    rule: str | None = None
-    message: str | None = None
-    retry_after_ms: int | None = None
-    counter: str | None = None
-    mode: Mode | None = None
+    TOOL = "tool"
+    WIRE_TOOL = "wire_tool"
+    METHOD = "method"
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One call, made `repeat` times, `every_ns` apart. `place` is its line and column."""
+    """One call or request, made `repeat` times, `every_ns` apart.
+
+    `name` is the tool's or the method's. The call ends `took_ns` later, as `ending` says. `place`
+    is the step's line and column.
+    """
 
     at: Instant
     every_ns: int = 0
@@ -58,11 +56,14 @@ class Step(Struct, frozen=True, kw_only=True):
     server: str
     grant: str
     session: str
-    tool: str
-    on_the_wire: bool
+    holds: Holds
+    target: Target
+    name: str
     arguments: Mapping[str, object]
+    is_approved: bool = True
     ending: Refund | None = None
-    expected: Expected
+    took_ns: int = 0
+    expected: Outcome
     pointer: str
     place: tuple[int, int]
 
@@ -113,9 +114,11 @@ class _Context(Struct, frozen=True, kw_only=True):
     server: str = "server"
     grant: str = "local"
     session: str = "session"
-    tool: str | None = None
-    on_the_wire: bool = True
+    holds: Holds = Holds()
+    target: Target = Target.TOOL
+    name: str | None = None
     arguments: Mapping[str, object] = {}
+    is_approved: bool = True
 
 
 class _CaseReader:
@@ -189,10 +192,16 @@ class _CaseReader:
         repeat = self._repeat(members, path)
         every = self._length(members, path, "every") or 0
         ending = self._choice(members, path, "ending", tuple(one.value for one in Refund))
-        expected = self._expected(members, path)
+        took = self._length(members, path, "took") or 0
+        if "took" in members and "ending" not in members:
+            remedy = 'add "ending", or remove "took"'
+            problem = "a call that succeeds gives nothing back, however long it took"
+            self._reader.complain((*path, "took"), problem, remedy, at_key=True)
+        expected = read_expected(self._reader, members, path)
         following = replace(context, at=Instant(at + every * (repeat - 1)))
-        if context.tool is None:
-            self._reader.missing(path, "tool", 'add "tool" (the effective one) or "wire_tool"')
+        if context.name is None:
+            remedy = 'add "tool" (the effective one), "wire_tool" or "method"'
+            self._reader.missing(path, "tool", remedy)
             return None, following
         step = Step(
             at=at,
@@ -201,10 +210,13 @@ class _CaseReader:
             server=context.server,
             grant=context.grant,
             session=context.session,
-            tool=context.tool,
-            on_the_wire=context.on_the_wire,
+            holds=context.holds,
+            target=context.target,
+            name=context.name,
             arguments=context.arguments,
+            is_approved=context.is_approved,
             ending=None if ending is None else Refund(ending),
+            took_ns=took,
             expected=expected,
             pointer=write_pointer(path),
             place=self._place(path, False),
@@ -217,21 +229,34 @@ class _CaseReader:
             for key in ("server", "grant", "session")
             if key in members
         }
-        return replace(before, **names)
+        holds = before.holds
+        if "holds" in members:
+            holds = read_holds(self._reader, members["holds"], (*path, "holds"))
+        return replace(before, holds=holds, **names)
 
     def _what(self, members: dict[str, object], path: Path, before: _Context) -> _Context:
-        tool, on_the_wire, arguments = before.tool, before.on_the_wire, before.arguments
-        if "tool" in members and "wire_tool" in members:
-            problem = '"tool" and "wire_tool" exclude one another'
-            self._reader.complain((*path, "wire_tool"), problem, "keep one of them", at_key=True)
-        for key in ("tool", "wire_tool"):
-            if key in members:
-                tool = self._reader.name(members[key], (*path, key)) or ""
-                on_the_wire = key == "wire_tool"
-                arguments = {}
+        found = before
+        given = [target for target in Target if target.value in members]
+        for target in given:
+            spot = (*path, target.value)
+            name = self._reader.name(members[target.value], spot) or ""
+            found = replace(found, target=target, name=name, arguments={}, is_approved=True)
+        for target in given[1:]:
+            problem = f'"{given[0].value}" and "{target.value}" exclude one another'
+            self._reader.complain((*path, target.value), problem, "keep one of them", at_key=True)
+        if found.target is Target.METHOD:
+            for key in (key for key in OF_TOOL_CALLS if key in members):
+                remedy = f'remove "{key}", or name a tool'
+                problem = f'"{key}" is of tool calls alone'
+                self._reader.complain((*path, key), problem, remedy, at_key=True)
+            return found
         if "arguments" in members:
             arguments = self._reader.any_mapping(members["arguments"], (*path, "arguments"))
-        return replace(before, tool=tool, on_the_wire=on_the_wire, arguments=arguments)
+            found = replace(found, arguments=arguments)
+        definition = self._choice(members, path, "definition", (APPROVED, UNAPPROVED))
+        if definition is not None:
+            found = replace(found, is_approved=definition == APPROVED)
+        return found
 
     def _at(
         self, members: dict[str, object], path: Path, before: Instant, *, first: bool
@@ -273,44 +298,3 @@ class _CaseReader:
         if key not in members:
             return None
         return self._reader.choice(members[key], (*path, key), choices)
-
-    def _expected(self, members: dict[str, object], path: Path) -> Expected:
-        """`allow`, `deny`, a code, or an object that says more."""
-        if "expect" not in members:
-            self._reader.missing(path, "expect", 'add "expect: allow", "expect: deny" or a code')
-            return Expected()
-        value, path = members["expect"], (*path, "expect")
-        if isinstance(value, str):
-            words = tuple(one.value for one in Effect) + tuple(one.value for one in Code)
-            word = self._reader.choice(value, path, words)
-            if word in {one.value for one in Effect}:
-                return Expected(effect=Effect(word))
-            return Expected(code=None if word is None else Code(word))
-        if not isinstance(value, dict):
-            problem = f"expected a word or an object, found {kind_of(value)}"
-            self._reader.complain(path, problem, 'write "allow", "deny", a code, or {...}')
-            return Expected()
-        inner = self._reader.mapping(value, path, EXPECT_KEYS)  # pyright: ignore[reportUnknownArgumentType]
-        if not inner:
-            self._reader.complain(path, "nothing is expected", f"say {', '.join(EXPECT_KEYS)}")
-        effect = self._choice(inner, path, "effect", tuple(one.value for one in Effect))
-        code = self._choice(inner, path, "code", tuple(one.value for one in Code))
-        mode = self._choice(inner, path, "mode", tuple(one.value for one in Mode))
-        wait = None
-        if "retry_after_ms" in inner:
-            spot = (*path, "retry_after_ms")
-            wait = self._reader.integer(inner["retry_after_ms"], spot, 0, RETRY_MS_MAX)
-        texts_found = {
-            key: self._reader.text(inner[key], (*path, key))
-            for key in ("rule", "message", "counter")
-            if key in inner
-        }
-        return Expected(
-            effect=None if effect is None else Effect(effect),
-            code=None if code is None else Code(code),
-            rule=texts_found.get("rule"),
-            message=texts_found.get("message"),
-            counter=texts_found.get("counter"),
-            mode=None if mode is None else Mode(mode),
-            retry_after_ms=wait,
-        )

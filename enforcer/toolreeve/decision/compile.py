@@ -1,49 +1,40 @@
 """A policy made ready for the hot path, once per revision."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
-from msgspec import Struct
-
-from toolreeve.decision.conditions import CompiledClause, Kind, compile_clauses
-from toolreeve.decision.counters import PreparedLimit, prepare_limits
-from toolreeve.policy import (
-    Action,
-    Default,
-    Dispatch,
-    Mode,
-    Policy,
-    ToolRule,
-    write_pointer,
+from toolreeve.decision.rule import (
+    CompiledRule,
+    Ruling,
+    compile_common,
+    compile_rule,
+    default_denied,
+    ruling_on,
 )
+from toolreeve.decision.verdict import Code, Verdict, refusal
+from toolreeve.policy import Action, Default, Dispatch, Mode, Policy
 from toolreeve.policy.catalogue import class_of_name
 from toolreeve.policy.glob import literal_prefix, matches
 from toolreeve.policy.model import CLASS_PREFIX, is_class, is_glob
-from toolreeve.policy.schema_check import compile_schema
 
 LOOKUPS_MAX = 4096
 
-Misfit = Callable[[Mapping[str, object]], str | None]
-"""Why arguments do not fit a schema, in words without their values; None where they fit."""
 
+class Rulings(dict[str, Ruling | Verdict]):
+    """What is said of each tool, found when the tool is first called.
 
-class CompiledRule(Struct, frozen=True, kw_only=True):
-    """A rule with everything on the way of a call made ready.
-
-    `rule` is None for a tool that only `default: allow` lets through. Clauses and limits are
-    those of `all_tools`, then the rule's own.
+    Emptied when it is full, which takes names that nobody gave: then all are found again.
     """
 
-    rule: ToolRule | None
-    pointer: str
-    action: Action
-    mode: Mode
-    reason: str
-    misfit: Misfit | None
-    require: tuple[CompiledClause, ...]
-    deny_if: tuple[CompiledClause, ...]
-    limits: tuple[PreparedLimit, ...]
+    def __init__(self, find: Callable[[str], Ruling | Verdict]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, tool: str) -> Ruling | Verdict:
+        if len(self) >= LOOKUPS_MAX:
+            self.clear()
+        ruling = self[tool] = self._find(tool)
+        return ruling
 
 
 class CompiledPolicy:
@@ -57,11 +48,8 @@ class CompiledPolicy:
         self._class_of = class_of
         self._dispatch = {entry.wire_tool: entry for entry in policy.dispatch}
         self._methods = dict(policy.methods)
-        common = policy.all_tools
-        self._require = compile_clauses(common.require, Kind.REQUIRE) if common else ()
-        self._deny_if = compile_clauses(common.deny_if, Kind.DENY_IF) if common else ()
-        self._limits = prepare_limits(common.limits) if common else ()
-        rules = [self._compile(rule) for rule in policy.tools]
+        common = compile_common(policy.all_tools)
+        rules = [compile_rule(rule, common, policy.mode) for rule in policy.tools]
         self._exact: dict[str, CompiledRule] = {}
         self._classes: dict[str, CompiledRule] = {}
         globs: list[tuple[str, CompiledRule]] = []
@@ -75,11 +63,13 @@ class CompiledPolicy:
         self._globs = sorted(
             globs, key=lambda glob: (-len(literal_prefix(glob[0])), -len(glob[0]), glob[0])
         )
-        self._unlisted = self._compile_unlisted()
+        allows = policy.default is Default.ALLOW
+        self._unlisted = compile_rule(None, common, policy.mode) if allows else None
         self._hidden = frozenset(pattern for pattern in policy.hide if not is_glob(pattern))
         self._hidden_globs = tuple(pattern for pattern in policy.hide if is_glob(pattern))
         self.rule_for = lru_cache(maxsize=LOOKUPS_MAX)(self._rule_for)
         self.hides = lru_cache(maxsize=LOOKUPS_MAX)(self._hides)
+        self.rulings = Rulings(self._ruling)
 
     def dispatch_of(self, wire_tool: str) -> Dispatch | None:
         """How a wire tool names its operation; None for a tool that is its own operation."""
@@ -132,47 +122,12 @@ class CompiledPolicy:
         denying = (rule for rule in rules if rule.action is Action.DENY)
         return next(denying, rules[0] if rules else self._unlisted)
 
-    def _compile(self, rule: ToolRule) -> CompiledRule:
-        return CompiledRule(
-            rule=rule,
-            pointer=rule.pointer,
-            action=rule.action,
-            mode=rule.mode or self.mode,
-            reason=rule.reason,
-            misfit=None if rule.arguments is None else _misfit(rule.arguments),
-            require=(*self._require, *compile_clauses(rule.require, Kind.REQUIRE)),
-            deny_if=(*self._deny_if, *compile_clauses(rule.deny_if, Kind.DENY_IF)),
-            limits=(*self._limits, *prepare_limits(rule.limits)),
-        )
-
-    def _compile_unlisted(self) -> CompiledRule | None:
-        if self.default is Default.DENY:
-            return None
-        return CompiledRule(
-            rule=None,
-            pointer="/default",
-            action=Action.ALLOW,
-            mode=self.mode,
-            reason="",
-            misfit=None,
-            require=self._require,
-            deny_if=self._deny_if,
-            limits=self._limits,
-        )
-
-
-def _misfit(schema: Mapping[str, object]) -> Misfit:
-    validator = compile_schema(schema)
-
-    def why(arguments: Mapping[str, object]) -> str | None:
-        if validator.is_valid(arguments):
-            return None
-        error: Any = next(iter(validator.iter_errors(arguments)))
-        place = write_pointer(list(error.instance_path)) or "the arguments"
-        keywords = [step for step in error.schema_path if isinstance(step, str)]
-        return f"{place} breaks {keywords[-1] if keywords else 'the schema'}"
-
-    return why
+    def _ruling(self, tool: str) -> Ruling | Verdict:
+        """What is said of an effective tool, whatever its arguments are."""
+        if self.hides(tool):
+            return refusal(Code.HIDDEN, self.mode, rule="/hide")
+        rule = self.rule_for(tool)
+        return default_denied(tool, self.mode) if rule is None else ruling_on(tool, rule)
 
 
 def compile_policy(policy: Policy, class_of: Callable[[str], str] | None = None) -> CompiledPolicy:

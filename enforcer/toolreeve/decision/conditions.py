@@ -8,13 +8,14 @@ condition says `on_missing: ignore`.
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from itertools import repeat
 from operator import ge, gt, le, lt
 from typing import Any
 
 from msgspec import Struct
 
 from toolreeve.policy import Clause, Condition, Each, Op, Step
-from toolreeve.policy.pattern import Pattern
+from toolreeve.policy.pattern import Pattern, pattern
 
 
 class Truth(Enum):
@@ -25,6 +26,10 @@ class Truth(Enum):
     ERROR = "error"
 
 
+# Python takes long to find a member of an enum by its name; these stand on the way of every call.
+HOLDS, FAILS, ERROR = Truth.HOLDS, Truth.FAILS, Truth.ERROR
+
+
 class Kind(Enum):
     """Which list a clause stands in: it decides what a missing path and `[*]` mean."""
 
@@ -32,39 +37,73 @@ class Kind(Enum):
     DENY_IF = "deny_if"
 
 
-Test = Callable[[Mapping[str, object]], Truth]
+_Compare = Callable[[Any, Any], bool | None]
+"""Whether a value compares with what is wanted; None where it cannot be compared."""
 
-_Compare = Callable[[Any], bool | None]
-"""Whether a value compares as wanted; None where it cannot be compared."""
-
-_ORDERED: dict[Op, Callable[[Any, Any], bool]] = {Op.LT: lt, Op.LTE: le, Op.GT: gt, Op.GTE: ge}
-_MISSING: Any = object()
+_NUMBERS = frozenset({int, float})  # and not bool, which Python takes for an int
+MISSING: Any = object()
+"""What stands at a path that leads nowhere."""
 
 
 class CompiledCondition(Struct, frozen=True):
-    """A condition with its test."""
+    """A condition with what it compares by.
+
+    `wanted` is its value, or the pattern of that. `every`: of the elements that a `[*]` means, all
+    must compare, as in `require`; in `deny_if` one is enough.
+    """
 
     condition: Condition
-    test: Test
+    compare: _Compare | None
+    wanted: Any
+    missing: Truth
+    each: bool
+    every: bool
+
+    def test(self, arguments: Mapping[str, object]) -> Truth:
+        """Whether the condition holds for the effective arguments."""
+        steps, compare = self.condition.steps, self.compare
+        if compare is None:
+            return _truth(bool(_values(arguments, steps)) is self.wanted)
+        if self.each:
+            return self._test_each(_values(arguments, steps), compare)
+        value = _walk(arguments, steps)
+        return self.missing if value is MISSING else _truth(compare(value, self.wanted))
+
+    def _test_each(self, values: list[object] | None, compare: _Compare) -> Truth:
+        """An element that cannot be compared is an error, wherever it stands."""
+        if values is None:
+            return self.missing
+        answers = [compare(value, self.wanted) for value in values]
+        if None in answers:
+            return ERROR
+        return _truth(all(answers) if self.every else any(answers))
 
 
 class CompiledClause(Struct, frozen=True):
     """A clause with the tests of its conditions, in their order."""
 
     clause: Clause
+    kind: Kind
     conditions: tuple[CompiledCondition, ...]
 
-    def truth(self, arguments: Mapping[str, object]) -> tuple[Truth, Condition | None]:
+    @property
+    def refuses_when(self) -> Truth:
+        """What the clause has to come to for the call to be refused; an error always does."""
+        return FAILS if self.kind is Kind.REQUIRE else HOLDS
+
+    def truth(
+        self, arguments: Mapping[str, object], begin: int = 0
+    ) -> tuple[Truth, Condition | None]:
         """What becomes of the clause, and the condition that settled it; None where all hold.
 
         Conditions are looked at in their order; the first that does not hold ends the clause.
+        Those before `begin` are known to hold.
         """
-        holds = Truth.HOLDS
-        for compiled in self.conditions:
+        for compiled in self.conditions[begin:]:
             truth = compiled.test(arguments)
-            if truth is not holds:
+            if truth is not HOLDS:
                 return truth, compiled.condition
-        return holds, None
+        return HOLDS, None
 
 
 def compile_clauses(clauses: Sequence[Clause], kind: Kind) -> tuple[CompiledClause, ...]:
@@ -72,35 +111,24 @@ def compile_clauses(clauses: Sequence[Clause], kind: Kind) -> tuple[CompiledClau
     return tuple(
         CompiledClause(
             clause,
-            tuple(
-                CompiledCondition(condition, compile_condition(condition, kind))
-                for condition in clause.conditions
-            ),
+            kind,
+            tuple(_compile_condition(condition, kind) for condition in clause.conditions),
         )
         for clause in clauses
     )
 
 
-def compile_condition(condition: Condition, kind: Kind) -> Test:
-    """Make one condition ready: a function of the effective arguments."""
-    steps = condition.steps
-    if condition.op is Op.EXISTS:
-        return _existence(steps, wanted=bool(condition.value))
-    compare = _comparison(condition.op, condition.value)
+def _compile_condition(condition: Condition, kind: Kind) -> CompiledCondition:
     lenient = condition.ignore_missing or kind is Kind.REQUIRE
-    missing = Truth.FAILS if lenient else Truth.ERROR
-    if Each.ELEMENT in steps:
-        return _of_elements(steps, compare, missing, every=kind is Kind.REQUIRE)
-    if len(steps) == 1 and isinstance(steps[0], str):
-        member = _of_member(steps[0], compare, missing)
-        quick = condition.op is Op.EQ and type(condition.value) in {str, int, bool}
-        return _quickly(steps[0], condition.value, member) if quick else member
-
-    def test(arguments: Mapping[str, object]) -> Truth:
-        value = _walk(arguments, steps)
-        return missing if value is _MISSING else _truth(compare(value))
-
-    return test
+    is_pattern = condition.op is Op.REGEX
+    return CompiledCondition(
+        condition=condition,
+        compare=_COMPARE.get(condition.op),
+        wanted=pattern(str(condition.value)) if is_pattern else condition.value,
+        missing=FAILS if lenient else ERROR,
+        each=Each.ELEMENT in condition.steps,
+        every=kind is Kind.REQUIRE,
+    )
 
 
 def found_values(arguments: Mapping[str, object], steps: Sequence[Step]) -> list[object]:
@@ -111,72 +139,26 @@ def found_values(arguments: Mapping[str, object], steps: Sequence[Step]) -> list
 
 def _truth(answer: bool | None) -> Truth:
     if answer is None:
-        return Truth.ERROR
-    return Truth.HOLDS if answer else Truth.FAILS
-
-
-def _of_member(key: str, compare: _Compare, missing: Truth) -> Test:
-    def test(arguments: Mapping[str, object]) -> Truth:
-        value = arguments.get(key, _MISSING)
-        return missing if value is _MISSING else _truth(compare(value))
-
-    return test
-
-
-def _quickly(key: str, wanted: object, test: Test) -> Test:
-    """`test`, with its most frequent end first: the very value that is wanted."""
-    kind = type(wanted)
-    holds = Truth.HOLDS
-
-    def quick(arguments: Mapping[str, object]) -> Truth:
-        value = arguments.get(key)
-        if type(value) is kind and value == wanted:
-            return holds
-        return test(arguments)
-
-    return quick
-
-
-def _of_elements(steps: Sequence[Step], compare: _Compare, missing: Truth, *, every: bool) -> Test:
-    """`[*]`: in `require` each element must compare, in `deny_if` one is enough.
-
-    An element that cannot be compared is an error, wherever it stands.
-    """
-
-    def test(arguments: Mapping[str, object]) -> Truth:
-        values = _values(arguments, steps)
-        if values is None:
-            return missing
-        answers = [compare(value) for value in values]
-        if None in answers:
-            return Truth.ERROR
-        return _truth(all(answers) if every else any(answers))
-
-    return test
-
-
-def _existence(steps: Sequence[Step], *, wanted: bool) -> Test:
-    def test(arguments: Mapping[str, object]) -> Truth:
-        return _truth(bool(_values(arguments, steps)) == wanted)
-
-    return test
+        return ERROR
+    return HOLDS if answer else FAILS
 
 
 def _walk(value: Any, steps: Sequence[Step]) -> Any:
-    """Follow keys and places; `_MISSING` where they lead nowhere."""
+    """Follow keys and places; `MISSING` where they lead nowhere."""
     for step in steps:
-        if isinstance(value, dict):
-            value = value.get(str(step), _MISSING)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        elif isinstance(value, list):
-            place = _place(step)
-            if place is None or place >= len(value):  # pyright: ignore[reportUnknownArgumentType]
-                return _MISSING
-            value = value[place]  # pyright: ignore[reportUnknownVariableType]
-        else:
-            return _MISSING
-        if value is _MISSING:
-            return _MISSING
-    return value  # pyright: ignore[reportUnknownVariableType]
+        value = follow(value, step)
+    return value
+
+
+def follow(value: Any, step: Step) -> Any:
+    """What stands one step further; `MISSING` where that is nothing."""
+    if isinstance(value, dict):
+        return value.get(str(step), MISSING)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if isinstance(value, list):
+        place = _place(step)
+        if place is not None and place < len(value):  # pyright: ignore[reportUnknownArgumentType]
+            return value[place]  # pyright: ignore[reportUnknownVariableType]
+    return MISSING
 
 
 def _place(step: Step) -> int | None:
@@ -201,52 +183,56 @@ def _values(arguments: Mapping[str, object], steps: Sequence[Step]) -> list[obje
         found = [element for value in lists for element in value]
         begun = index + 1
     found = [_walk(value, steps[begun:]) for value in found]
-    return None if any(value is _MISSING for value in found) else found
-
-
-def _comparison(op: Op, wanted: Any) -> _Compare:
-    match op:
-        case Op.EQ:
-            return lambda value: same(value, wanted)
-        case Op.NEQ:
-            return lambda value: not same(value, wanted)
-        case Op.IN:
-            return lambda value: any(same(value, choice) for choice in wanted)
-        case Op.NOT_IN:
-            return lambda value: not any(same(value, choice) for choice in wanted)
-        case Op.LT | Op.LTE | Op.GT | Op.GTE:
-            ordered = _ORDERED[op]
-            return lambda value: ordered(value, wanted) if is_number(value) else None
-        case Op.REGEX:
-            pattern = Pattern(wanted)
-            return lambda value: pattern.matches(value) if isinstance(value, str) else None
-        case Op.CONTAINS:
-            return lambda value: _contains(value, wanted)
-        case Op.EXISTS:
-            raise AssertionError("existence compares nothing")
-
-
-def _contains(value: Any, wanted: object) -> bool | None:
-    if isinstance(value, str):
-        return wanted in value if isinstance(wanted, str) else None
-    if isinstance(value, list):
-        return any(same(element, wanted) for element in value)  # pyright: ignore[reportUnknownVariableType]
-    return None
+    return None if any(value is MISSING for value in found) else found
 
 
 def is_number(value: object) -> bool:
     """Whether a JSON value is a number; `true` is none. NaN has no JSON."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) in _NUMBERS
 
 
 def same(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal: numbers by value, exactly; nothing across types."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if is_number(one) and is_number(other):
-        return bool(one == other)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))  # pyright: ignore[reportUnknownArgumentType]
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return type(one) is type(other) and bool(one == other)  # pyright: ignore[reportUnknownArgumentType]
+    kind = type(one)  # pyright: ignore[reportUnknownVariableType]
+    if kind in _NUMBERS:
+        return type(other) in _NUMBERS and bool(one == other)
+    if kind is not type(other):
+        return False
+    if kind is list:
+        return len(one) == len(other) and all(map(same, one, other))
+    if kind is dict:
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def _among(value: Any, choices: Any) -> bool:
+    return any(map(same, repeat(value), choices))
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> _Compare:
+    return lambda value, wanted: compare(value, wanted) if is_number(value) else None
+
+
+def _matches(value: Any, wanted: Pattern) -> bool | None:
+    return wanted.matches(value) if isinstance(value, str) else None
+
+
+def _contains(value: Any, wanted: Any) -> bool | None:
+    if isinstance(value, str):
+        return wanted in value if isinstance(wanted, str) else None
+    return _among(wanted, value) if isinstance(value, list) else None
+
+
+_COMPARE: dict[Op, _Compare] = {
+    Op.EQ: same,
+    Op.NEQ: lambda value, wanted: not same(value, wanted),
+    Op.IN: _among,
+    Op.NOT_IN: lambda value, wanted: not _among(value, wanted),
+    Op.LT: _ordered(lt),
+    Op.LTE: _ordered(le),
+    Op.GT: _ordered(gt),
+    Op.GTE: _ordered(ge),
+    Op.REGEX: _matches,
+    Op.CONTAINS: _contains,
+}
+"""All but `exists`, which compares nothing."""

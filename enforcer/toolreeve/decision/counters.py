@@ -4,11 +4,11 @@ A bucket is one limit's count for one owner (a grant, a session, a server, the e
 `by`, for one combination of argument values. Values are kept and recorded only as keyed digests.
 """
 
-import hmac
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from hashlib import sha256
+from hashlib import blake2b
+from typing import Any
 
 from msgspec import Struct
 
@@ -20,8 +20,11 @@ from toolreeve.policy import Align, Limit, Scope, canonical_json, parse_pointer,
 
 BUCKETS_MAX = 100_000
 BUCKETS_OF_ONE_MAX = 20_000
+CALLERS_MAX = 4_096
+_WINDOWS = {60: "minute", 3_600: "hour", 86_400: "day"}
 SWEEP_NS = 1_000_000_000
 ONE = Decimal(1)
+GRANT = Scope.GRANT  # what most limits say; Python takes long to find a member of an enum
 
 
 class Exceeded(Struct, frozen=True):
@@ -38,12 +41,19 @@ class BadAmount(Struct, frozen=True):
 
 
 class PreparedLimit(Struct, frozen=True):
-    """A limit with its maximum as what it counts in, and its pointers split."""
+    """A limit with its maximum as what it counts in, and its pointers split.
+
+    `count` is what tells its counts from those of other limits, whoever owns them; `reason` what
+    the agent reads where it is full.
+    """
 
     limit: Limit
+    count: str
+    calendar: bool
     maximum: Amount
     amount: tuple[str, ...] | None
     by: tuple[tuple[str, ...], ...]
+    reason: str
 
 
 def prepare_limits(limits: Sequence[Limit]) -> tuple[PreparedLimit, ...]:
@@ -51,12 +61,24 @@ def prepare_limits(limits: Sequence[Limit]) -> tuple[PreparedLimit, ...]:
     return tuple(
         PreparedLimit(
             limit,
+            f"{limit.scope.value} {limit.window_ns} {limit.align.value} {limit.counter}",
+            limit.align is Align.CALENDAR,
             limit.maximum if limit.amount is not None else int(limit.maximum),
             None if limit.amount is None else parse_pointer(limit.amount),
             tuple(parse_pointer(pointer) for pointer in limit.by),
+            _reason(limit),
         )
         for limit in limits
     )
+
+
+def _reason(limit: Limit) -> str:
+    seconds = limit.window_ns // 1_000_000_000
+    window = _WINDOWS.get(seconds, f"{seconds} seconds")
+    if limit.maximum == 0:
+        return "No calls."
+    what = "" if limit.amount is not None else " call" if limit.maximum == 1 else " calls"
+    return f"At most {limit.maximum}{what} a {window} per {limit.scope.value}."
 
 
 _Key = tuple[str, str, int, bool]
@@ -69,7 +91,8 @@ class Counters:
     Instants must not fall from call to call; one that does is taken as the latest seen, so a
     clock that steps back refills nothing. At the bounds on buckets, over all and for one counter,
     those that have emptied are dropped; where that makes no room, a limit that needs a new bucket
-    is full: forgetting would admit. `key` keys the digests of the values that `by` points at.
+    is full: forgetting would admit. `key`, at most 64 bytes, keys the digests of the values that
+    `by` points at.
     """
 
     def __init__(
@@ -79,8 +102,9 @@ class Counters:
         buckets_max: int = BUCKETS_MAX,
         buckets_of_one_max: int = BUCKETS_OF_ONE_MAX,
     ) -> None:
-        self._key = key
+        self._keyed = blake2b(key=key, digest_size=16)
         self._buckets: dict[_Key, Bucket] = {}
+        self._known: dict[tuple[str, str, str], dict[str, Bucket]] = {}
         self._of_one: dict[str, int] = {}
         self._buckets_max = buckets_max
         self._buckets_of_one_max = buckets_of_one_max
@@ -91,36 +115,48 @@ class Counters:
         self, limits: Sequence[PreparedLimit], call: Call, at: Instant
     ) -> tuple[Reservation, ...] | Exceeded | BadAmount:
         """Count `call` under every limit, or under none and say which one stands in the way."""
-        at = self._latest = max(at, self._latest)
-        room: list[tuple[PreparedLimit, str, Bucket, Amount]] = []
+        if at < self._latest:  # noqa: PLR1730  # max() takes four times as long
+            at = self._latest
+        self._latest = at
+        known = self._known.get((call.server, call.grant, call.session))
+        if known is None:
+            known = self._meet(call)
+        buckets: list[Bucket] = []
+        reserved: list[Reservation] = []
         for prepared in limits:
-            amount = _amount(prepared, call.arguments)
+            limit = prepared.limit
+            amount = 1 if prepared.amount is None else _amount(prepared.amount, call.arguments)
             if amount is None:
-                return BadAmount(prepared.limit)
-            owner = self._owner(prepared, call)
-            bucket = self._bucket(prepared.limit, owner, at)
+                return self._undone(buckets, reserved, BadAmount(limit))
+            bucket = known.get(prepared.count) or self._bucket(prepared, call, known, at)
             if bucket is None:
-                return Exceeded(prepared.limit, Instant(at + prepared.limit.window_ns))
-            if room and any(seen is bucket for _, _, seen, _ in room):
+                full = Exceeded(limit, Instant(at + limit.window_ns))
+                return self._undone(buckets, reserved, full)
+            if bucket in buckets:
                 continue  # the same counter twice on one call counts once
-            free_at = bucket.free_at(amount, prepared.maximum, at)
+            free_at = bucket.admit(amount, prepared.maximum, at)
             if free_at != at:
-                return Exceeded(prepared.limit, free_at)
-            room.append((prepared, owner, bucket, amount))
-        for _, _, bucket, amount in room:
-            bucket.enter(amount, at)
-        return tuple(
-            Reservation(
-                counter=prepared.limit.counter,
-                bucket=owner,
-                window_ns=prepared.limit.window_ns,
-                calendar=prepared.limit.align is Align.CALENDAR,
-                amount=ONE if amount == 1 else Decimal(amount),
-                at=at,
-                refund_on=prepared.limit.refund_on,
+                return self._undone(buckets, reserved, Exceeded(limit, free_at))
+            buckets.append(bucket)
+            reserved.append(
+                Reservation(
+                    counter=limit.counter,
+                    bucket=bucket.owner,
+                    window_ns=limit.window_ns,
+                    calendar=prepared.calendar,
+                    amount=ONE if prepared.amount is None else Decimal(amount),
+                    at=at,
+                    refund_on=limit.refund_on,
+                )
             )
-            for prepared, owner, _, amount in room
-        )
+        return tuple(reserved)
+
+    def _undone(
+        self, buckets: list[Bucket], reserved: list[Reservation], refused: Exceeded | BadAmount
+    ) -> Exceeded | BadAmount:
+        for bucket, reservation in zip(buckets, reserved, strict=True):
+            bucket.withdraw(_counted(reservation))
+        return refused
 
     def restore(self, reservation: Reservation) -> None:
         """Count again what was counted before a restart. They come in the order of time."""
@@ -139,36 +175,42 @@ class Counters:
         counted = _counted(reservation)
         return bucket is not None and bucket.take_back(counted, reservation.at, at)
 
+    def _meet(self, call: Call) -> dict[str, Bucket]:
+        if len(self._known) >= CALLERS_MAX:
+            self._known.clear()
+        known = self._known[call.server, call.grant, call.session] = {}
+        return known
+
+    def _bucket(
+        self, prepared: PreparedLimit, call: Call, known: dict[str, Bucket], at: Instant
+    ) -> Bucket | None:
+        """What a call counts in under a limit; None where that is new and there is no room."""
+        limit = prepared.limit
+        key = (limit.counter, self._owner(prepared, call), limit.window_ns, prepared.calendar)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if self._full(limit.counter):
+                self._sweep(at)
+                if self._full(limit.counter):
+                    return None
+            bucket = self._make(key)
+        if not prepared.by:
+            known[prepared.count] = bucket
+        return bucket
+
     def _owner(self, prepared: PreparedLimit, call: Call) -> str:
-        match prepared.limit.scope:
-            case Scope.GRANT:
-                owner = f"grant {call.server} {call.grant}"
-            case Scope.SESSION:
-                owner = f"session {call.server} {call.grant} {call.session}"
-            case Scope.SERVER:
-                owner = f"server {call.server}"
-            case Scope.ENFORCER:
-                owner = "enforcer"
+        owner = _whose(prepared.limit.scope, call)
         if not prepared.by:
             return owner
-        values = [resolve(call.arguments, keys) for keys in prepared.by]
-        digest = hmac.digest(self._key, canonical_json(values), sha256)
-        return f"{owner} by {digest[:16].hex()}"
-
-    def _bucket(self, limit: Limit, owner: str, at: Instant) -> Bucket | None:
-        key = (limit.counter, owner, limit.window_ns, limit.align is Align.CALENDAR)
-        bucket = self._buckets.get(key)
-        if bucket is not None:
-            return bucket
-        if self._full(limit.counter):
-            self._sweep(at)
-            if self._full(limit.counter):
-                return None
-        return self._make(key)
+        digest = self._keyed.copy()
+        digest.update(_values(prepared.by, call.arguments))
+        return f"{owner} by {digest.hexdigest()}"
 
     def _make(self, key: _Key) -> Bucket:
-        bucket = self._buckets[key] = Calendar(key[2]) if key[3] else Sliding(key[2])
-        self._of_one[key[0]] = self._of_one.get(key[0], 0) + 1
+        counter, owner, window_ns, calendar = key
+        bucket = Calendar(window_ns, owner) if calendar else Sliding(window_ns, owner)
+        self._buckets[key] = bucket
+        self._of_one[counter] = self._of_one.get(counter, 0) + 1
         return bucket
 
     def _full(self, counter: str) -> bool:
@@ -182,21 +224,50 @@ class Counters:
         if at < self._sweep_at:
             return
         self._sweep_at = Instant(at + SWEEP_NS)
+        for known in self._known.values():
+            known.clear()  # also the one in use: nothing may be counted in a bucket that is dropped
         for key in [key for key, bucket in self._buckets.items() if bucket.empty(at)]:
             del self._buckets[key]
             self._of_one[key[0]] -= 1
 
 
-def _amount(prepared: PreparedLimit, arguments: Mapping[str, object]) -> Amount | None:
+def _amount(keys: tuple[str, ...], arguments: Mapping[str, object]) -> Amount | None:
     """What the call counts; None where it is no finite number from 0 up."""
-    if prepared.amount is None:
-        return 1
-    _, value = resolve(arguments, prepared.amount)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    _, value = resolve(arguments, keys)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
         return None
-    if not math.isfinite(value) or value < 0:
-        return None
-    return Decimal(value) if isinstance(value, int) else Decimal(str(value))
+    if isinstance(value, int):
+        return Decimal(value)
+    return Decimal(str(value)) if math.isfinite(value) else None
+
+
+def _whose(scope: Scope, call: Call) -> str:
+    if scope is GRANT:
+        return f"grant {call.server} {call.grant}"
+    if scope is Scope.SESSION:
+        return f"session {call.server} {call.grant} {call.session}"
+    return f"server {call.server}" if scope is Scope.SERVER else "enforcer"
+
+
+def _values(pointers: Sequence[tuple[str, ...]], arguments: Mapping[str, object]) -> bytes:
+    """What stands at each pointer, and whether anything does, as text that says no other."""
+    values: list[tuple[bool, object]] = []
+    for keys in pointers:
+        found, value = resolve(arguments, keys)
+        plain = type(value) is str or type(value) is int
+        values.append((found, value if plain else _plain(value)))
+    return canonical_json(values)
+
+
+def _plain(value: Any) -> Any:
+    """A value so that equal ones have the same text: 7.0 is 7, wherever it stands."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
+    if isinstance(value, list):
+        return [_plain(element) for element in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, dict):
+        return {key: _plain(element) for key, element in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return value
 
 
 def _key_of(reservation: Reservation) -> _Key:

@@ -13,19 +13,23 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolreeve.decision.call import Call, EffectiveTool, effective_tool
-from toolreeve.decision.compile import CompiledPolicy, CompiledRule
+from toolreeve.decision.compile import CompiledPolicy
 from toolreeve.decision.counters import Counters
 from toolreeve.decision.decide import decide
 from toolreeve.decision.diff_limits import History, histories, play
 from toolreeve.decision.hold import Holds
 from toolreeve.decision.instant import Instant
 from toolreeve.decision.meaning import dispatch_forms, meaning_of, pattern_forms
+from toolreeve.decision.rule import CompiledRule
+from toolreeve.decision.surface import passes
 from toolreeve.decision.synthesis import example_arguments, put
 from toolreeve.decision.verdict import Effect, Verdict
-from toolreeve.policy import Default, Mode, parse_pointer
+from toolreeve.policy import Dispatch, parse_pointer
+from toolreeve.policy.methods import always_passes
 from toolreeve.policy.model import is_class, is_glob
 
 NAMES_MAX = 2_000
+NAMED_MAX = 20
 AT = Instant(1_767_614_400_000_000_000)  # Monday 2026-01-05 12:00 UTC
 
 _SAMPLES = (
@@ -126,10 +130,14 @@ class _Comparing:
             shown_by_sample = shown_by_sample or (sampled and bool(found))
             if not found and not sampled:
                 unsettled.append(Unsettled(tool=name, what=self._what(name)))
-        differences += self._of_dispatch()
+        differences += self._of_dispatch(unsettled)
         differences += self._of_methods()
         if patterns_differ and not shown_by_sample:
             what = "globs, classes, the default or the mode are written differently"
+            unsettled.append(Unsettled(tool="*", what=what))
+        before, after = self._old.policy.pin.value, self._new.policy.pin.value
+        if before != after:
+            what = f"pin is {after} instead of {before}, for tools whose definition is not approved"
             unsettled.append(Unsettled(tool="*", what=what))
         return Comparison(
             differences=tuple(differences), unsettled=tuple(unsettled), calls=self._calls
@@ -198,19 +206,14 @@ class _Comparing:
                     )
                     return
 
-    def _of_dispatch(self) -> Iterator[Difference]:
+    def _of_dispatch(self, unsettled: list[Unsettled]) -> Iterator[Difference]:
         """Calls on the wire that mean another operation than before."""
         before, after = dispatch_forms(self._old.policy), dispatch_forms(self._new.policy)
         for wire_tool in {**before, **after}:
             if before.get(wire_tool) == after.get(wire_tool):
                 continue
-            for entry in (before.get(wire_tool), after.get(wire_tool)):
-                if entry is None:
-                    continue
-                operation = self._operation(entry.prefix)
-                arguments = put({}, parse_pointer(entry.name), operation)
-                if entry.arguments is not None:
-                    arguments = put(arguments, parse_pointer(entry.arguments), {})
+            entries = [one for one in (before.get(wire_tool), after.get(wire_tool)) if one]
+            for arguments in self._calls_on_wire(entries):
                 one = self._answer_on_wire(self._old, wire_tool, arguments)
                 other = self._answer_on_wire(self._new, wire_tool, arguments)
                 if one != other:
@@ -222,13 +225,20 @@ class _Comparing:
                         after=other,
                     )
                     break
+            else:
+                unsettled.append(Unsettled(tool=wire_tool, what="dispatch"))
 
-    def _operation(self, prefix: str) -> str:
-        """An operation that is named exactly, else any."""
+    def _calls_on_wire(self, entries: Sequence[Dispatch]) -> Iterator[Mapping[str, object]]:
+        """Arguments that name an operation: one with a rule, one without, and no readable one."""
         names = [rule.pattern for one in (self._old, self._new) for rule in one.policy.tools]
-        exact = (name for name in names if not is_glob(name) and not is_class(name))
-        named = next((one for one in exact if one.startswith(prefix)), f"{prefix}some_action")
-        return named.removeprefix(prefix)
+        exact = [name for name in names if not is_glob(name) and not is_class(name)]
+        for entry in entries:
+            named = [name.removeprefix(entry.prefix) for name in exact if name != entry.wire_tool]
+            for operation in (*named[:NAMED_MAX], "some_action", 1):
+                arguments = put({}, parse_pointer(entry.name), operation)
+                if entry.arguments is not None:
+                    arguments = put(arguments, parse_pointer(entry.arguments), {})
+                yield arguments
 
     def _of_methods(self) -> Iterator[Difference]:
         both = (self._old.policy, self._new.policy)
@@ -288,8 +298,9 @@ def _answer(verdict: Verdict) -> Answer:
 
 
 def _method(policy: CompiledPolicy, method: str) -> Answer:
-    passes = policy.method(method) is Default.ALLOW or policy.mode is not Mode.ENFORCE
-    effect = Effect.ALLOW if passes else Effect.DENY
+    if always_passes(method):
+        return Answer(Effect.ALLOW.value, "", "", "")
+    effect = Effect.ALLOW if passes(policy, method) else Effect.DENY
     return Answer(effect.value, "", "", policy.mode.value)
 
 

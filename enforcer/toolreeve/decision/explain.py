@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from toolreeve.decision.call import Call, EffectiveTool, NamelessCall, effective_tool
-from toolreeve.decision.compile import CompiledPolicy, CompiledRule
+from toolreeve.decision.compile import CompiledPolicy
 from toolreeve.decision.conditions import CompiledClause, Kind, Truth
 from toolreeve.decision.counters import BadAmount
 from toolreeve.decision.decide import decide
@@ -26,16 +26,21 @@ from toolreeve.decision.look import (
     hold_look,
     limit_look,
     mode_look,
+    pin_look,
     rule_looks,
 )
 from toolreeve.decision.misfits import misfits
 from toolreeve.decision.open_counters import OpenCounters
+from toolreeve.decision.rule import CompiledRule
 from toolreeve.decision.verdict import Code, Effect, Verdict
-from toolreeve.policy import Action, write_pointer
+from toolreeve.policy import Action, Pinning, write_pointer
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """A call as someone asks about it: by its name on the wire, or by the effective tool's."""
+    """A call as someone asks about it: by its name on the wire, or by the effective tool's.
+
+    `unapproved` is as in a `Call`.
+    """
 
     server: str = "server"
     grant: str = "local"
@@ -43,6 +48,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     tool: str
     on_the_wire: bool = True
     arguments: Mapping[str, object]
+    unapproved: str = ""
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
@@ -73,6 +79,7 @@ def explain(
         session=asked.session,
         tool=tool,
         arguments=arguments,
+        unapproved=asked.unapproved,
     )
     looks += _looks(policy, holds, counters, call, at)
     verdict = decide(policy, holds, counters, call, at)
@@ -133,6 +140,8 @@ def _looks(
     yield from rule_looks(policy, call.tool, rule)
     if rule is None or rule.action is Action.DENY:
         return
+    if policy.policy.pin is Pinning.ENFORCE:
+        yield pin_look(approved=True, why="the tool's definition is taken for approved here")
     for look in _by_rule(rule, counters, call, at):
         yield look
         if look.code is not None:
@@ -140,8 +149,8 @@ def _looks(
 
 
 def _by_rule(rule: CompiledRule, counters: OpenCounters, call: Call, at: Instant) -> Iterator[Look]:
-    if rule.misfit is not None and rule.rule is not None and rule.rule.arguments is not None:
-        fits = rule.misfit(call.arguments) is None
+    if rule.fits is not None and rule.rule is not None and rule.rule.arguments is not None:
+        fits = rule.fits(call.arguments)
         found = () if fits else misfits(rule.rule.arguments, call.arguments)
         yield arguments_look(rule.pointer, found)
     for compiled in rule.require:

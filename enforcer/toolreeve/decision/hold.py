@@ -1,13 +1,16 @@
 """Holds: calls that are stopped at once, whatever the policy says."""
 
+import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
 
 from toolreeve.decision.call import Call
+from toolreeve.decision.conditions import same
 from toolreeve.decision.instant import Instant
-from toolreeve.policy import canonical_json, parse_pointer, resolve
+from toolreeve.policy import parse_pointer, resolve
 
 
 class Hold(Struct, frozen=True, kw_only=True):
@@ -35,13 +38,22 @@ class Hold(Struct, frozen=True, kw_only=True):
             return False
         if self.argument_pointer:
             found, value = resolve(call.arguments, parse_pointer(self.argument_pointer))
-            if not found or canonical_json(value).decode() != self.argument_value_json:
+            if not found or not same(value, _value(self.argument_value_json)):
                 return False
         return (
             self.server in {"", call.server}
             and self.grant in {"", call.grant}
             and self.tool in {"", call.tool}
         )
+
+
+@lru_cache(maxsize=1024)
+def _value(text: str) -> object:
+    """The JSON value of a text; where it is none, something that equals nothing."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return object()
 
 
 class Holds(Struct, frozen=True):

@@ -6,12 +6,13 @@ from enum import Enum
 
 from msgspec import Struct
 
-from toolreeve.decision.compile import CompiledPolicy, CompiledRule
+from toolreeve.decision.compile import CompiledPolicy
 from toolreeve.decision.conditions import CompiledCondition, Kind, Truth, found_values
 from toolreeve.decision.counters import BadAmount, Exceeded
 from toolreeve.decision.hold import Hold
 from toolreeve.decision.instant import Instant, milliseconds_until
 from toolreeve.decision.misfits import Misfit
+from toolreeve.decision.rule import CompiledRule
 from toolreeve.decision.verdict import Code, Reservation, Verdict
 from toolreeve.policy import Action, Condition, Limit, Mode, Op, canonical_json
 from toolreeve.policy.glob import matches
@@ -25,10 +26,12 @@ _WINDOWS = {60: "minute", 3_600: "hour", 86_400: "day"}
 class Stage(Enum):
     """What is looked at, in this order."""
 
+    METHOD = "method"
     DISPATCH = "dispatch"
     HOLD = "hold"
     HIDE = "hide"
     RULE = "rule"
+    PIN = "pin"
     ARGUMENTS = "arguments"
     REQUIRE = "require"
     DENY_IF = "deny_if"
@@ -115,6 +118,15 @@ def rule_looks(policy: CompiledPolicy, tool: str, winner: CompiledRule | None) -
             speaks_against=refuses,
             code=Code.DEFAULT_DENIED if refuses else None,
         )
+
+
+def pin_look(*, approved: bool, why: str) -> Look:
+    """Whether the definition of the tool on the wire is approved, under `pin: enforce`."""
+    code = None if approved else Code.UNAPPROVED_DEFINITION
+    finding = f"enforce: {why}"
+    return Look(
+        stage=Stage.PIN, pointer="/pin", finding=finding, speaks_against=not approved, code=code
+    )
 
 
 def arguments_look(pointer: str, found: tuple[Misfit, ...]) -> Look:

@@ -8,12 +8,21 @@ the other values were is not in it; what depends on them is named as such, and n
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from toolreeve.decision.compile import CompiledPolicy, CompiledRule
+from toolreeve.decision.compile import CompiledPolicy
 from toolreeve.decision.conditions import CompiledClause, CompiledCondition, Kind, Truth
-from toolreeve.decision.look import Look, Stage, condition_look, hide_looks, rule_looks
+from toolreeve.decision.look import (
+    Look,
+    Stage,
+    condition_look,
+    hide_looks,
+    pin_look,
+    rule_looks,
+)
+from toolreeve.decision.rule import CompiledRule
 from toolreeve.decision.verdict import Code
-from toolreeve.policy import Action, Each, Op, parse_pointer, write_pointer
+from toolreeve.policy import Action, Each, Op, Pinning, parse_pointer, write_pointer
 
 NAMES_MAX = 64
 NOT_KEPT = "cannot be looked at again"
@@ -68,6 +77,10 @@ def _all(policy: CompiledPolicy, recorded: Recorded) -> Iterator[Look]:
     yield from rule_looks(policy, recorded.tool, rule)
     if rule is None or rule.action is Action.DENY:
         return
+    if policy.policy.pin is Pinning.ENFORCE:
+        approved = recorded.code != Code.UNAPPROVED_DEFINITION.value
+        why = f"the tool's definition was {'' if approved else 'not '}approved"
+        yield pin_look(approved=approved, why=why)
     yield from _by_rule(rule, recorded)
 
 
@@ -96,6 +109,7 @@ def _by_rule(rule: CompiledRule, recorded: Recorded) -> Iterator[Look]:
 
 def _clause(compiled: CompiledClause, kind: Kind, recorded: Recorded) -> Iterator[Look]:
     last = len(compiled.conditions) - 1
+    unsure = False  # whether what stands behind was looked at, back then
     for place, one in enumerate(compiled.conditions):
         arguments = _kept_for(one, recorded)
         if arguments is None:
@@ -105,11 +119,21 @@ def _clause(compiled: CompiledClause, kind: Kind, recorded: Recorded) -> Iterato
                 finding=f"{one.condition.path}: {NOT_KEPT}: its value was not kept",
                 known=False,
             )
+            unsure = True
             continue
         truth = one.test(arguments)
-        yield condition_look(one, kind, arguments, truth, is_last=place == last)
+        look = condition_look(one, kind, arguments, truth, is_last=place == last)
+        if unsure and not _is_on_record(look, recorded):
+            look = replace(look, code=None)
+        yield look
         if truth is not Truth.HOLDS:
             return
+
+
+def _is_on_record(look: Look, recorded: Recorded) -> bool:
+    """Whether the record names this look's code and place."""
+    same = look.code is not None and look.code.value == recorded.code
+    return same and bool(recorded.rule) and look.pointer.startswith(recorded.rule)
 
 
 def _kept_for(compiled: CompiledCondition, recorded: Recorded) -> Mapping[str, object] | None:

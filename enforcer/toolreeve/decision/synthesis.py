@@ -7,8 +7,8 @@ places where two rules could part.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from toolreeve.decision.compile import CompiledRule
 from toolreeve.decision.pattern_texts import texts_of
+from toolreeve.decision.rule import CompiledRule
 from toolreeve.policy import Clause, Condition, Each, Limit, Op, Step, canonical_json, parse_pointer
 
 CANDIDATES_MAX = 400

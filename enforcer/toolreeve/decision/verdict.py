@@ -23,6 +23,7 @@ class Code(Enum):
     DENIED = "denied"
     DEFAULT_DENIED = "default_denied"
     HIDDEN = "hidden"
+    UNAPPROVED_DEFINITION = "unapproved_definition"
     BAD_ARGUMENTS = "bad_arguments"
     REQUIRE_FAILED = "require_failed"
     DENY_IF_HELD = "deny_if_held"
@@ -73,3 +74,32 @@ class Verdict(Struct, frozen=True, kw_only=True):
     def refuses(self) -> bool:
         """Whether the rules refuse the call, carried out or not."""
         return self.code is not Code.ALLOWED
+
+
+# Python takes long to find a member of an enum by its name; these stand on the way of every call.
+ALLOW, DENY = Effect.ALLOW, Effect.DENY
+ALLOWED, LIMITED = Code.ALLOWED, Code.LIMITED
+REQUIRE_FAILED, DENY_IF_HELD = Code.REQUIRE_FAILED, Code.DENY_IF_HELD
+CONDITION_ERROR = Code.CONDITION_ERROR
+ENFORCE = Mode.ENFORCE
+
+
+def refusal(
+    code: Code,
+    mode: Mode = ENFORCE,
+    *,
+    rule: str = "",
+    reason: str = "",
+    retry_after_ms: int | None = None,
+    counter: str = "",
+) -> Verdict:
+    """A refusal on these grounds; let through where `mode` does not enforce them."""
+    return Verdict(
+        effect=DENY if mode is ENFORCE else ALLOW,
+        code=code,
+        rule=rule,
+        reason=reason,
+        retry_after_ms=retry_after_ms,
+        counter=counter,
+        mode=mode,
+    )

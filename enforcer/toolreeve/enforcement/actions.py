@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from toolreeve.audit import Draft
 from toolreeve.decision import Reservation, Verdict
+from toolreeve.enforcement.pins import Pins
 
 
 class Append(Struct, frozen=True):
@@ -16,11 +17,13 @@ class Forward(Struct, frozen=True):
     """Send the call on to its upstream.
 
     `reservations` are those that its ending may give back: they come back with `CallEnded`.
-    `warning` is to be told to the agent beside the answer, where there is one.
+    `warning` is to be told to the agent beside the answer, where there is one. `rounds` says how
+    often the same logical call has been sent on before.
     """
 
     reservations: tuple[Reservation, ...] = ()
     warning: str = ""
+    rounds: int = 0
 
 
 class Answer(Struct, frozen=True):
@@ -32,6 +35,24 @@ class Answer(Struct, frozen=True):
     verdict: Verdict | None
     tool: str
     policy_revision: str
+
+
+class Announce(Struct, frozen=True):
+    """Tell the clients of a server that it may show other tools now."""
+
+    server: str
+
+
+class KeepPins(Struct, frozen=True):
+    """Have a server's pins on disk, and with them what follows of the same list.
+
+    Where that fails, what was pinned before is to be told again by `PinsRead`. `left_out` counts
+    tools that are too many to be pinned.
+    """
+
+    server: str
+    pins: Pins
+    left_out: int = 0
 
 
 class Accept(Struct, frozen=True, kw_only=True):
@@ -54,4 +75,4 @@ class Reject(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-Action = Append | Forward | Answer | Accept | Reject
+Action = Append | Forward | Answer | Announce | KeepPins | Accept | Reject

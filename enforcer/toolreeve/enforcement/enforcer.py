@@ -35,22 +35,38 @@ from toolreeve.decision import (
     effective_tool,
     unlisted,
 )
-from toolreeve.enforcement.actions import Accept, Action, Answer, Append, Forward, Reject
+from toolreeve.enforcement.actions import (
+    Accept,
+    Action,
+    Announce,
+    Answer,
+    Append,
+    Forward,
+    KeepPins,
+    Reject,
+)
 from toolreeve.enforcement.answers import warning_text
+from toolreeve.enforcement.continuations import Continuations
 from toolreeve.enforcement.incoming import (
     ArrivedCall,
     CallArrived,
     CallEnded,
+    CountsDue,
     HoldLifted,
     HoldOrdered,
     HoldsReplaced,
     Incoming,
+    PinsRead,
     PolicyOffered,
     PolicyUnfit,
     RequestUnfit,
+    ToolsListed,
 )
+from toolreeve.enforcement.pinboard import PinBoard
+from toolreeve.enforcement.pins import Pins
+from toolreeve.enforcement.sampling import RefusalSampler, Sampling
 from toolreeve.enforcement.visibility import method_allowed, visible_tools
-from toolreeve.policy import Mode, Refund
+from toolreeve.policy import Mode, Pinning, Refund
 
 CONTROL_PLANE = "control"
 _ENDINGS = {
@@ -63,27 +79,41 @@ _ENDINGS = {
 class Enforcer:
     """Decides every call on its servers. No I/O; time comes in as an argument.
 
-    `stopwatch` measures how long a decision took, in nanoseconds; it decides nothing.
+    `stopwatch` measures how long a decision took, in nanoseconds; it decides nothing. `sampling`
+    bounds the events that refused requests make.
     """
 
     def __init__(
-        self, *, redaction: Redaction, counters: Counters, stopwatch: Callable[[], int]
+        self,
+        *,
+        redaction: Redaction,
+        counters: Counters,
+        stopwatch: Callable[[], int],
+        sampling: Sampling | None = None,
     ) -> None:
         self._redaction = redaction
         self._counters = counters
         self._stopwatch = stopwatch
+        self._refusals = RefusalSampler(sampling or Sampling())
         self._holds = Holds()
         self._policies: dict[str, CompiledPolicy] = {}
+        self._pins = PinBoard()
+        self._continuations = Continuations()
 
     def receive(self, incoming: Incoming, at: Instant) -> list[Action]:
         """What must be done about `incoming`, in order."""
         match incoming:
             case CallArrived(call=call):
                 return self._call(call, at)
-            case CallEnded(completed=completed, reservations=reservations):
+            case CallEnded(completed=completed, reservations=reservations, question=question):
+                if question is not None:
+                    self._continuations.wait(question.call, question.state, question.rounds, at)
                 return [Append(Draft(at, self._settled(completed, reservations, at)))]
-            case RequestUnfit(refused=refused):
-                return [Append(Draft(at, refused))]
+            case RequestUnfit(refused=refused, peer=peer):
+                recorded = self._refusals.takes(refused, peer, at)
+                return [Append(Draft(at, refused))] if recorded else []
+            case CountsDue():
+                return [Append(Draft(at, one)) for one in self._refusals.summaries()]
             case PolicyOffered():
                 return self._apply(incoming, at)
             case PolicyUnfit():
@@ -94,6 +124,8 @@ class Enforcer:
                 return self._release(incoming.hold_id, incoming.actor, incoming.reason, at)
             case HoldsReplaced(holds=holds):
                 return self._replace_holds(holds, at)
+            case ToolsListed() | PinsRead():
+                return self._look_at_pins(incoming, at)
             case _:
                 assert_never(incoming)
 
@@ -108,7 +140,12 @@ class Enforcer:
 
     def visible(self, server: str, tools: Sequence[object]) -> list[object]:
         """Those members of a `tools/list` result that may be called here at all."""
-        return visible_tools(self._policies.get(server), tools)
+        policy = self._policies.get(server)
+        return self._pins.shown(policy, server, visible_tools(policy, tools))
+
+    def pins_of(self, server: str) -> Pins | None:
+        """What is pinned of `server`; None where what was kept of it is damaged."""
+        return self._pins.of(server)
 
     def method_allowed(self, server: str, method: str) -> bool:
         """Whether a request that is not a tool call may pass."""
@@ -121,6 +158,7 @@ class Enforcer:
             expired += self._release(hold.hold_id, hold.actor, "expired", at)
         policy = self._policies.get(call.server)
         dispatch = None if policy is None else policy.dispatch_of(call.wire_tool)
+        rounds = 0 if call.goes_on_with is None else self._continuations.go_on(call, at)
         found = effective_tool(dispatch, call.wire_tool, call.arguments)
         match found:
             case NamelessCall(reason=reason):
@@ -134,6 +172,8 @@ class Enforcer:
                     session=call.session,
                     tool=tool.name,
                     arguments=tool.arguments,
+                    unapproved=self._pins.why_not(policy, call.server, call.wire_tool),
+                    counted_before=rounds > 0,
                 )
                 verdict = decide(policy, self._holds, self._counters, asked, at)
         revision = "" if policy is None else policy.revision
@@ -163,8 +203,10 @@ class Enforcer:
         if verdict.effect is Effect.ALLOW:
             refundable = tuple(one for one in verdict.reservations if one.refund_on)
             warning = warning_text(verdict) if verdict.mode is Mode.WARN else ""
-            return [*expired, record, Forward(refundable, warning)]
-        return [*expired, record, Answer(_shown(policy, verdict, tool.name), tool.name, revision)]
+            return [*expired, record, Forward(refundable, warning, rounds)]
+        unheard_of = self._pins.is_unheard_of(call.server, call.wire_tool)
+        shown = _shown(policy, verdict, tool.name, unheard_of=unheard_of)
+        return [*expired, record, Answer(shown, tool.name, revision)]
 
     def _settled(
         self, completed: Completed, reservations: Sequence[Reservation], at: Instant
@@ -179,6 +221,20 @@ class Enforcer:
             if ending in one.refund_on and self._counters.refund(one, at)
         )
         return replace(completed, refunded=refunded)
+
+    def _look_at_pins(self, incoming: ToolsListed | PinsRead, at: Instant) -> list[Action]:
+        server = incoming.server
+        policy = self._policies.get(server)
+        if isinstance(incoming, PinsRead):
+            changed = self._pins.put(server, incoming.pins)
+            enforced = policy is not None and policy.policy.pin is Pinning.ENFORCE
+            return [Announce(server)] if changed and enforced else []
+        pinning = Pinning.OFF if policy is None else policy.policy.pin
+        seen = self._pins.see(server, incoming.tools, pinning, at, more=incoming.more)
+        if seen is None:
+            return []
+        keep = KeepPins(server, seen.pins, seen.left_out)
+        return [keep, *(Append(Draft(at, one)) for one in seen.news)]
 
     def _apply(self, offered: PolicyOffered, at: Instant) -> list[Action]:
         policy = offered.policy
@@ -200,8 +256,8 @@ class Enforcer:
             origin=offered.origin,
             manifest_sequence=offered.manifest_sequence,
         )
-        record = Append(Draft(at, applied))
-        return [record, accept] if offered.origin == CONTROL_PLANE else [record]
+        done: list[Action] = [Append(Draft(at, applied)), Announce(offered.server)]
+        return [*done, accept] if offered.origin == CONTROL_PLANE else done
 
     def _refuse(self, unfit: PolicyUnfit, at: Instant) -> list[Action]:
         refused = PolicyRefused(
@@ -250,14 +306,22 @@ class Enforcer:
         return actions
 
 
-def _shown(policy: CompiledPolicy | None, verdict: Verdict, tool: str) -> Verdict | None:
+def _shown(
+    policy: CompiledPolicy | None, verdict: Verdict, tool: str, *, unheard_of: bool
+) -> Verdict | None:
     """The verdict that the agent may see; None: what the server says of a tool it does not have.
 
     A hidden tool answers like one that nobody ever wrote down. Under `default: deny` that is
     refused by the policy; under `default: allow` it would reach the server, which knows no such
-    tool.
+    tool. So where the pins alone keep a tool from the server that nobody ever heard of, it answers
+    like that too.
     """
-    if policy is None or verdict.code is not Code.HIDDEN:
+    if policy is None:
+        return verdict
+    if verdict.code is Code.UNAPPROVED_DEFINITION and unheard_of:
+        rule = policy.rule_for(tool)
+        return None if rule is None or rule.rule is None else verdict
+    if verdict.code is not Code.HIDDEN:
         return verdict
     seen = unlisted(policy, tool)
     return seen if seen.effect is Effect.DENY else None

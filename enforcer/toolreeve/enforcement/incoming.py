@@ -1,15 +1,20 @@
 """What an enforcer hears."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from toolreeve.audit import Completed, Hold, RequestRefused, Reservation
+from toolreeve.enforcement.pins import Pins
 from toolreeve.policy import Policy
 
 
 class ArrivedCall(Struct, frozen=True, kw_only=True):
-    """A tool call as it stood in the request. `request_id` is the id's JSON: `7` or `"a-7"`."""
+    """A tool call as it stood in the request. `request_id` is the id's JSON: `7` or `"a-7"`.
+
+    `goes_on_with` is the server's state that it shows where it goes on with a call that wanted
+    more input, empty where the server gave none; None for a call that begins.
+    """
 
     server: str
     grant: str
@@ -19,6 +24,7 @@ class ArrivedCall(Struct, frozen=True, kw_only=True):
     wire_tool: str
     arguments: Mapping[str, object]
     protocol_version: str = ""
+    goes_on_with: str | None = None
 
 
 class CallArrived(Struct, frozen=True):
@@ -27,17 +33,37 @@ class CallArrived(Struct, frozen=True):
     call: ArrivedCall
 
 
+class Question(Struct, frozen=True):
+    """What a call was answered with that wants more input; `rounds` came with its `Forward`."""
+
+    call: ArrivedCall
+    state: str
+    rounds: int
+
+
 class CallEnded(Struct, frozen=True):
-    """A forwarded call ended, one way or another. `reservations` came with its `Forward`."""
+    """A forwarded call ended, one way or another. `reservations` came with its `Forward`.
+
+    `question` is what its client may go on with.
+    """
 
     completed: Completed
     reservations: tuple[Reservation, ...] = ()
+    question: Question | None = None
 
 
 class RequestUnfit(Struct, frozen=True):
-    """Something came in that cannot be decided as a call; it has been refused already."""
+    """Something came in that cannot be decided as a call; it has been refused already.
+
+    `peer` is the address it came from where nobody has shown a grant.
+    """
 
     refused: RequestRefused
+    peer: str = ""
+
+
+class CountsDue(Struct, frozen=True):
+    """It is time to say how many requests were refused without an event of their own."""
 
 
 class PolicyOffered(Struct, frozen=True, kw_only=True):
@@ -75,6 +101,21 @@ class HoldLifted(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class ToolsListed(Struct, frozen=True, kw_only=True):
+    """A server has answered `tools/list`, with these entries. `more`: another page follows."""
+
+    server: str
+    tools: Sequence[object]
+    more: bool = False
+
+
+class PinsRead(Struct, frozen=True):
+    """What was kept of a server's pins, or has been changed by somebody; None: it is damaged."""
+
+    server: str
+    pins: Pins | None
+
+
 class HoldsReplaced(Struct, frozen=True):
     """These are all the holds there are; what is not among them has been lifted."""
 
@@ -85,9 +126,12 @@ Incoming = (
     CallArrived
     | CallEnded
     | RequestUnfit
+    | CountsDue
     | PolicyOffered
     | PolicyUnfit
     | HoldOrdered
     | HoldLifted
     | HoldsReplaced
+    | ToolsListed
+    | PinsRead
 )

@@ -3,19 +3,14 @@
 from collections.abc import Sequence
 
 from toolreeve.decision import CompiledPolicy
-from toolreeve.policy import Default, Mode
-
-ALWAYS_ALLOWED = frozenset(
-    {"initialize", "ping", "server/discover", "logging/setLevel", "subscriptions/listen"}
-)
+from toolreeve.decision.surface import passes, shows
+from toolreeve.policy.methods import always_passes
 
 
 def visible_tools(policy: CompiledPolicy | None, tools: Sequence[object]) -> list[object]:
     """Keep of a `tools/list` result what may be called; each entry stays as it is.
 
-    A meta-tool stays when it is not hidden and not denied by name, for which of its operations
-    may be called is only known when it is called. Without a policy nothing is kept, and neither
-    is an entry without a name.
+    Without a policy nothing is kept, and neither is an entry without a name.
     """
     if policy is None:
         return []
@@ -26,13 +21,7 @@ def _is_visible(policy: CompiledPolicy, tool: object) -> bool:
     if not isinstance(tool, dict):
         return False
     name: object = tool.get("name")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if not isinstance(name, str):
-        return False
-    if policy.mode is not Mode.ENFORCE:
-        return True  # a policy on trial changes nothing
-    if policy.dispatch_of(name) is None:
-        return policy.may_call(name)
-    return not policy.hides(name) and not policy.denies(name)
+    return isinstance(name, str) and shows(policy, name)
 
 
 def method_allowed(policy: CompiledPolicy | None, method: str) -> bool:
@@ -41,8 +30,6 @@ def method_allowed(policy: CompiledPolicy | None, method: str) -> bool:
     What a client needs to get going, notifications and lists always may; the rest as `methods`
     says, and where it is silent the policy's default.
     """
-    if method in ALWAYS_ALLOWED or method.startswith("notifications/") or method.endswith("/list"):
-        return True
     if policy is None:
-        return False
-    return policy.method(method) is Default.ALLOW or policy.mode is not Mode.ENFORCE
+        return always_passes(method)
+    return passes(policy, method)

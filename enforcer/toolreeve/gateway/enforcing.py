@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,10 +19,12 @@ from toolreeve.enforcement import HoldsReplaced, PolicyOffered, PolicyUnfit
 from toolreeve.gateway.grants import Grants
 from toolreeve.gateway.holdfile import HoldFile
 from toolreeve.gateway.opening import Opened, open_station
+from toolreeve.gateway.pinfile import FOLDER
+from toolreeve.gateway.pinkeeper import PinKeeper
 from toolreeve.gateway.policyfile import policy_of_file, watch
 from toolreeve.gateway.settings import BusSettings, GatewaySettings
 from toolreeve.gateway.station import Station
-from toolreeve.outbox import Outbox, OutboxError
+from toolreeve.outbox import Outbox, OutboxError, OutboxSettings
 from toolreeve.runtime.process import Stopping
 
 log = structlog.get_logger()
@@ -37,8 +40,13 @@ class Running(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def enforcing(settings: GatewaySettings, stopping: Stopping) -> AsyncGenerator[Running, None]:
+async def enforcing(
+    settings: GatewaySettings, stopping: Stopping, *, pins_folder: Path | None = None
+) -> AsyncGenerator[Running, None]:
     """Open the enforcer, keep its companions running, and end it in order.
+
+    `pins_folder` is where the pins of its servers lie, if not beside its outbox: enforcers of the
+    same servers share one.
 
     A companion that fails asks the process to end; its fault is raised when it has.
     """
@@ -65,8 +73,13 @@ async def enforcing(settings: GatewaySettings, stopping: Stopping) -> AsyncGener
         policies={one.server: one for one in found if isinstance(one, PolicyOffered)},
         grants=Grants(settings.grants),
         keep_arguments=settings.keep_arguments,
-        keep_hours=settings.keep_hours,
-        publishes=settings.bus is not None,
+        outbox_settings=OutboxSettings(
+            keep_seconds=settings.keep_hours * 3600,
+            bytes_on_disk_max=settings.outbox_mb_max << 20,
+            publishes=settings.bus is not None,
+        ),
+        sampling=settings.refusals,
+        waits=settings.audit == "required",
         tell=(lambda _: None) if member is None else member.tell,
     )
     for one in found:
@@ -74,7 +87,18 @@ async def enforcing(settings: GatewaySettings, stopping: Stopping) -> AsyncGener
             await opened.station.hear(one)
     holds = HoldFile(settings.data / "holds.json")
     await opened.station.hear(HoldsReplaced(holds.state.holds))
-    companions = [_trim(opened.outbox)]
+    pins = PinKeeper(
+        pins_folder or settings.data / FOLDER,
+        servers,
+        name=name,
+        enforcer=opened.enforcer,
+        outbox=opened.outbox,
+        clock=opened.clock,
+        announce=opened.station.announce,
+    )
+    pins.begin()
+    opened.station.on_listing = pins.listed
+    companions = [_trim(opened.outbox), pins.run()]
     if member is not None:
         companions.append(member.run(opened, holds))
     if settings.policy_files():
@@ -90,6 +114,7 @@ async def enforcing(settings: GatewaySettings, stopping: Stopping) -> AsyncGener
             finally:
                 for task in beside:
                     task.cancel()
+                await pins.settle()
                 await _last_word(opened, stopping, shipping)
     finally:
         await opened.outbox.close()
@@ -108,6 +133,7 @@ async def _last_word(
     """Record the end, and give what is in the outbox a moment to leave."""
     try:
         stopped = EnforcerStopped(reason=stopping.reason or "error")
+        await opened.station.settle()
         await opened.station.note(Draft(opened.clock.now(), stopped))
     except OutboxError as error:
         log.error("enforcer.stop_not_recorded", error=str(error))

@@ -12,20 +12,20 @@ import socket
 import stat
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 from msgspec import Struct
 
-from toolreeve.audit import Draft, EnforcerStarted, Redaction
+from toolreeve.audit import Decided, Draft, EnforcerStarted, Redaction, RequestRefused
 from toolreeve.decision import Counters
-from toolreeve.enforcement import CallEnded, Enforcer, PolicyOffered, Recovery
+from toolreeve.enforcement import CallEnded, Enforcer, PolicyOffered, Recovery, Sampling
 from toolreeve.gateway.grants import Grants
 from toolreeve.gateway.station import Station, Tell
 from toolreeve.outbox import Outbox, OutboxSettings
 from toolreeve.runtime.clock import Clock
 from toolreeve.runtime.settings import SettingsError
+from toolreeve.runtime.version import VERSION
 from toolreeve.wire import WireError, pack, read_event, unpack
 
 log = structlog.get_logger()
@@ -52,8 +52,9 @@ async def open_station(
     policies: Mapping[str, PolicyOffered],
     grants: Grants,
     keep_arguments: tuple[str, ...],
-    keep_hours: float,
-    publishes: bool,
+    outbox_settings: OutboxSettings,
+    sampling: Sampling,
+    waits: bool,
     tell: Tell,
 ) -> Opened:
     """Open the enforcer `name` whose state lies in `folder`.
@@ -62,8 +63,13 @@ async def open_station(
     folder or the history in it is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    settings = OutboxSettings(keep_seconds=keep_hours * 3600, publishes=publishes)
-    outbox = Outbox[Draft].open(folder / "outbox", owner=name, pack=pack(name), settings=settings)
+    outbox = Outbox[Draft].open(
+        folder / "outbox",
+        owner=name,
+        pack=pack(name),
+        settings=outbox_settings,
+        reserved=_is_reserved,
+    )
     redaction = Redaction(keep=keep_arguments, key=_audit_key(folder / "audit.key"))
     counters = Counters(redaction.key)
     recovery = Recovery(counters)
@@ -78,12 +84,24 @@ async def open_station(
     last = outbox.recovered.last
     epoch = max(int(time.time()), outbox.recovered.next_epoch)
     outbox.begin(epoch)
-    enforcer = Enforcer(redaction=redaction, counters=counters, stopwatch=time.perf_counter_ns)
+    enforcer = Enforcer(
+        redaction=redaction,
+        counters=counters,
+        stopwatch=time.perf_counter_ns,
+        sampling=sampling,
+    )
     station = Station(
-        name=name, enforcer=enforcer, outbox=outbox, clock=clock, grants=grants, tell=tell
+        name=name,
+        enforcer=enforcer,
+        outbox=outbox,
+        clock=clock,
+        grants=grants,
+        waits=waits,
+        tell=tell,
+        summary_seconds=sampling.summary_seconds,
     )
     started = EnforcerStarted(
-        software_version=version("toolreeve"),
+        software_version=VERSION,
         host=socket.gethostname(),
         servers=servers,
         previous_epoch=0 if last is None else last.epoch,
@@ -97,6 +115,11 @@ async def open_station(
         await station.hear(offered)
     log.info("enforcer.started", enforcer=name, epoch=epoch, unknown=len(recovered.unknown))
     return Opened(station, enforcer, outbox, clock, epoch)
+
+
+def _is_reserved(draft: Draft) -> bool:
+    """What agents cause by asking must not take the room of what follows from it."""
+    return not isinstance(draft.body, Decided | RequestRefused)
 
 
 def _audit_key(path: Path) -> bytes:

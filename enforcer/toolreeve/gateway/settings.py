@@ -1,12 +1,14 @@
 """How a gateway is set up."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 from platformdirs import user_data_path
 
+from toolreeve.enforcement import Sampling
+from toolreeve.proxy.http_request import HttpBounds
 from toolreeve.runtime.log import Level
 from toolreeve.runtime.settings import SettingsError
 
@@ -26,6 +28,22 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     environment: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     directory: Path | None = None
     policy: Path | None = None
+    offer_stateless: bool = False
+
+
+class AnswerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an upstream may say, and how slowly.
+
+    `seconds_max` is for an answer, however much is said before it; streams without end have none.
+    `messages_per_second` is for messages that nobody asked for, of one connection or process; one
+    that sends more is read more slowly.
+    """
+
+    bytes_max: Annotated[int, Meta(ge=1 << 20)] = 256 << 20
+    seconds_max: Annotated[float, Meta(gt=0)] = 3_600.0
+    silence_seconds_max: Annotated[float, Meta(gt=0)] = 300.0
+    messages_per_second: Annotated[float, Meta(gt=0)] = 1_000.0
+    messages_burst: Annotated[int, Meta(ge=1)] = 5_000
 
 
 class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,8 +88,13 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     labels: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    http: HttpBounds = msgspec.field(default_factory=HttpBounds)
+    refusals: Sampling = msgspec.field(default_factory=Sampling)
+    answers: AnswerSettings = msgspec.field(default_factory=AnswerSettings)
     keep_arguments: tuple[str, ...] = KEPT_ARGUMENTS
+    audit: Literal["required", "observe"] = "required"
     keep_hours: Annotated[float, Meta(ge=0)] = 24.0
+    outbox_mb_max: Annotated[int, Meta(ge=64)] = 4096
     call_seconds_max: Annotated[float, Meta(gt=0)] = 300.0
     status_seconds: Annotated[float, Meta(gt=0)] = 5.0
     ready_file: Path | None = None

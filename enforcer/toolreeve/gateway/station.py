@@ -12,12 +12,12 @@ from toolreeve.audit import (
     Effect,
     Outcome,
     Position,
-    RequestRefused,
     Reservation,
 )
 from toolreeve.audit.event import event_id
 from toolreeve.enforcement import (
     Accept,
+    Announce,
     Answer,
     Append,
     ArrivedCall,
@@ -26,12 +26,14 @@ from toolreeve.enforcement import (
     Enforcer,
     Forward,
     Incoming,
+    KeepPins,
+    Question,
     Reject,
-    RequestUnfit,
     refusal,
 )
 from toolreeve.enforcement.answers import unrecorded_refusal
 from toolreeve.gateway.grants import Grants
+from toolreeve.gateway.refusals import Refusals
 from toolreeve.outbox import Outbox, OutboxError
 from toolreeve.proxy import gate as ask
 from toolreeve.runtime.clock import Clock
@@ -39,14 +41,18 @@ from toolreeve.runtime.clock import Clock
 log = structlog.get_logger()
 
 Tell = Callable[[Accept | Reject], None]
+OnListing = Callable[[str, list[object], bool], None]
+"""Hears what a server has answered to `tools/list`, and whether another page follows."""
 
 
 class Token(Struct, frozen=True):
     """What a forwarded call is remembered by until it has ended."""
 
-    decision_id: str
+    decided: "Future[Position]"  # where its decision stands in the history
+    call: ArrivedCall
     request_bytes: int
     reservations: tuple[Reservation, ...]
+    rounds: int
 
 
 class Counts(Struct):
@@ -59,7 +65,8 @@ class Counts(Struct):
 class Station:
     """One enforcer with its clock, its outbox and its grants. Implements the proxy's `Gate`.
 
-    `tell` is where answers to the control plane go.
+    `tell` is where answers to the control plane go. `waits` is `audit = "required"`: a call is
+    forwarded when its decision is durable, and else while it is being written.
     """
 
     def __init__(
@@ -70,16 +77,22 @@ class Station:
         outbox: Outbox[Draft],
         clock: Clock,
         grants: Grants,
+        waits: bool = True,
         tell: Tell = lambda _: None,
+        summary_seconds: float = 10.0,
     ) -> None:
         self._name = name
         self._enforcer = enforcer
         self._outbox = outbox
         self._clock = clock
         self._grants = grants
+        self._waits = waits
         self._tell = tell
         self._failing = False
+        self._watchers: dict[str, list[Callable[[], None]]] = {}
+        self._refusals = Refusals(enforcer, outbox, clock, summary_seconds=summary_seconds)
         self.counts = Counts()
+        self.on_listing: OnListing = lambda _server, _tools, _more: None
 
     async def hear(self, incoming: Incoming) -> None:
         """Let the enforcement hear something that is not a call, and do what it wants done.
@@ -90,10 +103,14 @@ class Station:
             match action:
                 case Append(draft=draft):
                     await self._outbox.append(draft)
+                case Announce(server=server):
+                    self.announce(server)
                 case Accept() | Reject():
                     self._tell(action)
                 case Forward() | Answer():
                     raise AssertionError("only a call is forwarded or answered")
+                case KeepPins():
+                    raise AssertionError("whoever hears listings keeps pins")
 
     async def attempt(self, incoming: Incoming) -> None:
         """Like `hear`; that something could not be recorded is logged, and nothing follows it."""
@@ -120,24 +137,33 @@ class Station:
             wire_tool=call.wire_name,
             arguments=call.arguments,
             protocol_version=call.protocol_version,
+            goes_on_with=call.goes_on_with,
         )
-        decision_id = ""
+        decided: Future[Position] | None = None
         try:
             for action in self._enforcer.receive(CallArrived(arrived), self._clock.now()):
                 match action:
                     case Append(draft=draft):
-                        decision_id = event_id(self._name, await self._outbox.append(draft))
-                        self._recorded()
-                    case Forward(reservations=reservations, warning=warning):
+                        decided = self._outbox.append(draft)
+                        if self._waits:
+                            await decided
+                            self._recorded()
+                    case Forward(reservations=reservations, warning=warning, rounds=rounds):
+                        assert decided is not None, "a decision stands before what follows from it"
+                        if not self._waits:
+                            decided.add_done_callback(self._note_written)
                         self._count(Effect.ALLOW)
-                        token = Token(decision_id, call.request_bytes, reservations)
-                        return ask.Forward(decision_id, token, warning)
+                        size = call.request_bytes
+                        token = Token(decided, arrived, size, reservations, rounds)
+                        return ask.Forward(token, warning)
                     case Answer():
+                        assert decided is not None, "a decision stands before what follows from it"
+                        decision_id = event_id(self._name, await decided)
                         self._count(Effect.DENY)
                         version = call.protocol_version
                         said = refusal(action, decision_id=decision_id, protocol_version=version)
                         return ask.Refusal(said)
-                    case Accept() | Reject():
+                    case Announce() | KeepPins() | Accept() | Reject():
                         raise AssertionError("a call changes no policy")
         except OutboxError as error:
             self._not_recorded(error)
@@ -146,8 +172,13 @@ class Station:
 
     def ended(self, token: object, ending: ask.Ending) -> None:
         assert isinstance(token, Token)
+        if not token.decided.done():
+            token.decided.add_done_callback(lambda _: self.ended(token, ending))
+            return
+        if token.decided.exception() is not None:
+            return  # there is no decision that this would be the outcome of
         completed = Completed(
-            decision_id=token.decision_id,
+            decision_id=event_id(self._name, token.decided.result()),
             outcome=Outcome(ending.outcome),
             duration_ns=ending.duration_ns,
             request_bytes=token.request_bytes,
@@ -155,39 +186,59 @@ class Station:
             rpc_error_code=ending.rpc_error_code,
             detail=ending.detail,
         )
+        question = None
+        if completed.outcome is Outcome.INPUT_REQUIRED:
+            question = Question(token.call, ending.request_state or "", token.rounds)
         for action in self._enforcer.receive(
-            CallEnded(completed, token.reservations), self._clock.now()
+            CallEnded(completed, token.reservations, question), self._clock.now()
         ):
             assert isinstance(action, Append)
             self._outbox.append(action.draft, lingers=True).add_done_callback(_log_failure)
 
     async def refused(self, bad: ask.BadRequest) -> None:
-        refused = RequestRefused(
-            server=bad.server,
-            grant="" if bad.caller is None else bad.caller.grant,
-            code=bad.code,
-            reason=bad.reason,
-            transport=bad.transport,
-            http_status=bad.http_status,
-            rpc_error_code=bad.rpc_error_code,
-            method=bad.method,
-            wire_tool=bad.wire_tool,
-            request_bytes=bad.request_bytes,
-        )
-        await self.attempt(RequestUnfit(refused))
+        try:
+            await self._refusals.record(bad)
+        except OutboxError as error:
+            self._not_recorded(error)
 
-    def visible(self, server: str, caller: ask.Caller, tools: list[object]) -> list[object]:
+    def withheld(self, bad: ask.BadAnswer) -> None:
+        self._refusals.withheld(bad)
+
+    async def settle(self) -> None:
+        """Record what has only been counted so far. Raises OutboxError."""
+        await self._refusals.settle()
+
+    def visible(
+        self, server: str, caller: ask.Caller, tools: list[object], *, more: bool
+    ) -> list[object]:
         del caller  # one policy a server; grants with policies of their own come with the fleet
+        self.on_listing(server, tools, more)
         return self._enforcer.visible(server, tools)
+
+    def announce(self, server: str) -> None:
+        """Tell the clients of a server that it may show other tools now."""
+        for changed in self._watchers.get(server, ()):
+            changed()
+
+    def watch_tools(self, server: str, changed: Callable[[], None]) -> None:
+        self._watchers.setdefault(server, []).append(changed)
 
     def method_allowed(self, server: str, caller: ask.Caller, method: str) -> bool:
         del caller
         return self._enforcer.method_allowed(server, method)
 
+    def _note_written(self, decided: "Future[Position]") -> None:
+        error = decided.exception()
+        if error is None:
+            self._recorded()
+        elif isinstance(error, OutboxError):
+            self._not_recorded(error)
+
     def _not_recorded(self, error: OutboxError) -> None:
         """Say so once; a disk that stays full would fill the log too."""
         if not self._failing:
-            log.error("record.failed", error=str(error), remedy="every call is refused until then")
+            then = "every call is refused" if self._waits else "calls go on, and leave no record"
+            log.error("record.failed", error=str(error), until_it_is_mended=then)
         self._failing = True
 
     def _recorded(self) -> None:

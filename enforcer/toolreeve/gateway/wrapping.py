@@ -9,8 +9,10 @@ from typing import Any
 import structlog
 from msgspec import structs
 
+from toolreeve.gateway.answering import child_bounds
 from toolreeve.gateway.enforcing import enforcing
 from toolreeve.gateway.naming import name_of
+from toolreeve.gateway.pinfile import FOLDER
 from toolreeve.gateway.settings import GatewaySettings, UpstreamSettings
 from toolreeve.gateway.slot import claim_slot
 from toolreeve.proxy.wrap import wrap
@@ -39,10 +41,12 @@ async def serve(
         grants=(),
     )
     mine.check("settings")
-    async with enforcing(mine, stopping) as running:
+    pins = settings.data / FOLDER  # one for all slots: what one has seen, the others go by
+    async with enforcing(mine, stopping, pins_folder=pins) as running:
         log.info("wrap.ready", server=server, command=command[0], enforcer=mine.enforcer)
+        bounds = child_bounds(settings.answers)
         return await _until_asked(
-            wrap(command, running.station, server, environ=os.environ), stopping
+            wrap(command, running.station, server, environ=os.environ, bounds=bounds), stopping
         )
 
 

@@ -20,6 +20,8 @@ from toolreeve.outbox.settings import OutboxSettings
 
 log = structlog.get_logger()
 
+_GROUP_BYTES = 512
+
 S = TypeVar("S")  # what `Outbox.open` finds out from `pack`
 
 
@@ -198,6 +200,7 @@ class Outbox(Generic[R]):
                 group = self._recent.get(cursor)
                 if group is not None:
                     behind = False
+                    self._passed(cursor)
                     cursor = group.last
                     yield group
                 elif cursor == self._recent_last:
@@ -209,12 +212,16 @@ class Outbox(Generic[R]):
                         reader, behind = self._journal.reader(cursor), True
                     groups = await asyncio.to_thread(reader.read)
                     for group in groups:
+                        self._passed(cursor)
                         cursor = group.last
                         yield group
                     if not groups and not self._finished:  # ahead of what this loop was told
                         await news.wait()
         finally:
             self._followers.discard(news)
+            if not self._followers:
+                self._recent.clear()
+                self._recent_bytes = 0
 
     def published(self, position: Position) -> None:
         """Everything up to here has been taken over by whoever follows.
@@ -298,14 +305,28 @@ class Outbox(Generic[R]):
         for number, waiting in enumerate(records, sequence):
             if not waiting.done.done():
                 waiting.done.set_result(Position(epoch, number))
-        self._recent[self._recent_last] = group
-        self._recent_last = group.last
-        self._recent_bytes += len(group.payload)
-        while self._recent_bytes > self._settings.recent_bytes_max:
-            oldest = self._recent.pop(next(iter(self._recent)))
-            self._recent_bytes -= len(oldest.payload)
+        self._remember(group)
         for news in self._followers:
             news.set()
+
+    def _remember(self, group: Group) -> None:
+        """Keep a group for those who follow, until they have come by or there is no more room."""
+        if self._followers:
+            self._recent[self._recent_last] = group
+            self._recent_bytes += _weight(group)
+            while self._recent_bytes > self._settings.recent_bytes_max:
+                self._forget(next(iter(self._recent)))
+        self._recent_last = group.last
+
+    def _passed(self, cursor: Position | None) -> None:
+        """A follower has come by the group behind this position; others may be on their way."""
+        if len(self._followers) == 1:
+            self._forget(cursor)
+
+    def _forget(self, cursor: Position | None) -> None:
+        group = self._recent.pop(cursor, None)
+        if group is not None:
+            self._recent_bytes -= _weight(group)
 
     def _refused(self, error: OutboxError, records: Sequence[Waiting[R]]) -> None:
         self._waiting -= len(records)
@@ -326,3 +347,8 @@ class Outbox(Generic[R]):
         if published is None and self._journal.view.segments:
             return self._journal.view.segments[0].after
         return published
+
+
+def _weight(group: Group) -> int:
+    """What a group takes in memory: small ones, of which there are many, mostly by themselves."""
+    return len(group.payload) + _GROUP_BYTES

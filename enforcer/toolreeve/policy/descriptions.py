@@ -12,6 +12,8 @@ POLICY = {
     "default": "What a tool gets that no rule under `tools` names.",
     "mode": "Whether decisions are carried out: `enforce`, `warn` (calls pass, and the agent is "
     "told), `shadow` (calls pass silently). What would have been decided is always recorded.",
+    "pin": "What becomes of tools whose definition is not the approved one: `observe` records and "
+    "alerts, `enforce` refuses them and takes them out of `tools/list` too, `off` does not look.",
     "methods": "What requests other than tool calls get, by their method; `default` decides the "
     "rest.",
     "dispatch": "How a meta-tool names the operation that it means, by the tool's wire name.",
@@ -78,3 +80,4 @@ DISPATCH = {
     "group": "JSON Pointer to a category for the record, such as `vm`.",
     "prefix": "Goes before the name found.",
 }
+CLASS = "A rule for every tool of class `{}` that no name and no glob speaks of."

@@ -1,7 +1,7 @@
 """Document to policy: each key is checked, and everything that is wrong is noted."""
 
 from toolreeve.policy import keys
-from toolreeve.policy.model import Default, Dispatch, Limit, Mode, Policy
+from toolreeve.policy.model import Default, Dispatch, Limit, Mode, Pinning, Policy
 from toolreeve.policy.reader import Reader
 from toolreeve.policy.rules import read_all_tools, read_tools
 from toolreeve.policy.text import Path
@@ -9,7 +9,7 @@ from toolreeve.policy.text import Path
 
 def read_policy(reader: Reader, value: object, canonical: bytes) -> Policy | None:
     """The policy that `value` means, or None when there is something to complain of."""
-    members = reader.mapping(value, (), keys.POLICY_KEYS)
+    members = reader.mapping(value, (), keys.POLICY_KEYS, keys.OF_OTHER_DIALECTS)
     if not isinstance(value, dict):
         return None
     if "version" not in members:
@@ -24,6 +24,9 @@ def read_policy(reader: Reader, value: object, canonical: bytes) -> Policy | Non
     mode = None
     if "mode" in members:
         mode = reader.choice(members["mode"], ("mode",), keys.MODES)
+    pin = None
+    if "pin" in members:
+        pin = reader.choice(members["pin"], ("pin",), keys.PINNINGS)
     name = reader.name(members["name"], ("name",)) if "name" in members else None
     if "description" in members:
         reader.text(members["description"], ("description",))
@@ -48,6 +51,7 @@ def read_policy(reader: Reader, value: object, canonical: bytes) -> Policy | Non
         name=name or "",
         default=Default(default),
         mode=Mode.ENFORCE if mode is None else Mode(mode),
+        pin=Pinning.OBSERVE if pin is None else Pinning(pin),
         hide=hide,
         dispatch=dispatch,
         methods=methods,

@@ -1,6 +1,6 @@
 """The keys and bounds of a policy document, in one place: the reader and the schema use them."""
 
-from toolreeve.policy.model import Action, Align, Default, Mode, Op, Refund, Scope
+from toolreeve.policy.model import Action, Align, Default, Mode, Op, Pinning, Refund, Scope
 
 POLICY_KEYS = (
     "$schema",
@@ -9,6 +9,7 @@ POLICY_KEYS = (
     "description",
     "default",
     "mode",
+    "pin",
     "hide",
     "dispatch",
     "methods",
@@ -33,15 +34,31 @@ LIMIT_KEYS = ("counter", "window", "max", "scope", "align", "by", "amount", "ref
 APPROVAL_KEYS = ("timeout", "approvers")
 DISPATCH_KEYS = ("name", "arguments", "group", "prefix")
 
+# Keys of other dialects, with what to do about them here.
+IMPORT_IT = "translate the file with 'toolreeve policy import'"
+OF_OTHER_DIALECTS = {
+    "rules": IMPORT_IT,
+    "approvals": IMPORT_IT,
+    "rate_limit": f'write "limits": [...], or {IMPORT_IT}',
+    "rate_limits": f'write "limits": [...], or {IMPORT_IT}',
+    "conditions": 'write "require": [{"conditions": [...]}], or "deny_if"',
+    "state": IMPORT_IT,
+}
+
 VERSIONS = ("1",)
 DEFAULTS = tuple(choice.value for choice in Default)
 MODES = tuple(choice.value for choice in Mode)
+PINNINGS = tuple(choice.value for choice in Pinning)
 ACTIONS = tuple(choice.value for choice in Action)
 SCOPES = tuple(choice.value for choice in Scope)
 ALIGNS = tuple(choice.value for choice in Align)
 REFUNDS = tuple(choice.value for choice in Refund)
 OPS = tuple(choice.value for choice in Op)
 ON_MISSING = ("deny", "ignore")
+METHODS_OFTEN_NAMED = (
+    "resources/read", "resources/subscribe", "resources/unsubscribe", "prompts/get",
+    "completion/complete",
+)  # fmt: skip
 CLASSES = ("read", "write", "execute", "destructive", "financial")
 WINDOWS = {"minute": 60, "hour": 3_600, "day": 86_400}
 

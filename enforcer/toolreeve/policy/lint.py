@@ -7,20 +7,19 @@ the place in the text, and a remedy.
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from enum import Enum
-
-from msgspec import Struct
 
 from toolreeve.policy import text as texts
-from toolreeve.policy.catalogue.classify import classify
-from toolreeve.policy.catalogue.escape import escape_hatch
-from toolreeve.policy.catalogue.expand import expand, is_meta, operation_property
+from toolreeve.policy.catalogue.expand import expand
 from toolreeve.policy.catalogue.naming import class_of_name
-from toolreeve.policy.catalogue.tool import RiskClass, Tool, may_be_named
+from toolreeve.policy.catalogue.tool import Tool, may_be_named
 from toolreeve.policy.complaint import Complaint
 from toolreeve.policy.glob import literal_prefix, matches
+from toolreeve.policy.lint_findings import WARNINGS, Code, Finding, Seen, Severity
 from toolreeve.policy.lint_limits import idle_limits
-from toolreeve.policy.lint_paths import open_arguments
+from toolreeve.policy.lint_modes import idle_modes, not_enforced, on_trial
+from toolreeve.policy.lint_names import look_alikes
+from toolreeve.policy.lint_tools import of_tool, of_tool_on_trial
+from toolreeve.policy.methods import always_passes
 from toolreeve.policy.model import (
     CLASS_PREFIX,
     Action,
@@ -32,61 +31,7 @@ from toolreeve.policy.model import (
 )
 from toolreeve.policy.pointer import parse_pointer, write_pointer
 
-
-class Code(Enum):
-    """What a finding is about. docs/reference/lint.md explains each."""
-
-    NOTHING_ALLOWED = "nothing-allowed"
-    RULE_MATCHES_NOTHING = "rule-matches-nothing"
-    RULE_UNREACHABLE = "rule-unreachable"
-    TOOL_WITHOUT_RULE = "tool-without-rule"
-    META_WITHOUT_DISPATCH = "meta-tool-without-dispatch"
-    DISPATCH_MATCHES_NOTHING = "dispatch-matches-nothing"
-    ESCAPE_HATCH_ALLOWED = "escape-hatch-allowed"
-    DESTRUCTIVE_UNGUARDED = "destructive-unguarded"
-    FINANCIAL_UNGUARDED = "financial-unguarded"
-    ARGUMENT_UNVALIDATED = "argument-unvalidated"
-    LIMIT_NEVER_FIRES = "limit-never-fires"
-
-
-class Severity(Enum):
-    """`error`: calls can pass that nobody meant to allow, or none can. `warning`: dead text."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-WARNINGS = frozenset(
-    (
-        Code.RULE_MATCHES_NOTHING,
-        Code.RULE_UNREACHABLE,
-        Code.TOOL_WITHOUT_RULE,
-        Code.DISPATCH_MATCHES_NOTHING,
-        Code.LIMIT_NEVER_FIRES,
-    )
-)
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """Something that a policy forgets. `tool` is the effective tool it is about, if one is."""
-
-    code: Code
-    severity: Severity
-    tool: str
-    complaint: Complaint
-
-    def __str__(self) -> str:
-        return f"{self.complaint} [{self.code.value}]"
-
-
-class _Seen(Struct, frozen=True):
-    """A finding before its place in the text is known."""
-
-    code: Code
-    pointer: str
-    problem: str
-    remedy: str
-    tool: str = ""
+__all__ = ["Code", "Finding", "Severity", "hides", "lint", "rule_of"]
 
 
 def lint(
@@ -97,9 +42,14 @@ def lint(
     `tools` are the wire tools of `tools/list`, or None where they are not known: then only what
     the policy says by itself is looked at. `text` is what `policy` was parsed from.
     """
-    seen = list(_of_policy(policy))
-    if tools is not None:
-        seen += _of_server(policy, tools)
+    of_server = [] if tools is None else list(_of_server(policy, tools))
+    worse = {one.pointer for one in of_server}  # of a mode, and of a tool that it lets through
+    seen = [
+        one
+        for one in _of_policy(policy)
+        if one.code is not Code.NOT_ENFORCED or one.pointer not in worse
+    ]
+    seen += of_server
     if not seen:
         return ()
     place = texts.places(texts.read(text, source))
@@ -123,7 +73,9 @@ def rule_of(policy: Policy, tool: str) -> ToolRule | None:
     """The rule that holds for an effective tool, as `decide` finds it; None for the default."""
     exact = [rule for rule in policy.tools if rule.pattern == tool and not _is_many(rule)]
     globs = [rule for rule in policy.tools if _is_glob(rule) and matches(rule.pattern, tool)]
-    globs.sort(key=lambda rule: (-len(literal_prefix(rule.pattern)), -len(rule.pattern)))
+    globs.sort(
+        key=lambda rule: (-len(literal_prefix(rule.pattern)), -len(rule.pattern), rule.pattern)
+    )
     rules = exact + globs
     if not rules:
         wanted = CLASS_PREFIX + class_of_name(tool)
@@ -137,19 +89,28 @@ def hides(policy: Policy, tool: str) -> bool:
     return any(_matches(pattern, tool) for pattern in policy.hide)
 
 
-def _of_policy(policy: Policy) -> Iterator[_Seen]:
+def _of_policy(policy: Policy) -> Iterator[Seen]:
     """What can be said without the server."""
     for pointer, problem, remedy in idle_limits(policy):
-        yield _Seen(Code.LIMIT_NEVER_FIRES, pointer, problem, remedy)
+        yield Seen(Code.LIMIT_NEVER_FIRES, pointer, problem, remedy)
+    for pointer, problem, remedy in not_enforced(policy):
+        yield Seen(Code.NOT_ENFORCED, pointer, problem, remedy)
+    for pointer, problem, remedy in idle_modes(policy):
+        yield Seen(Code.MODE_WITHOUT_EFFECT, pointer, problem, remedy)
+    for method, choice in policy.methods:
+        if choice is Default.DENY and always_passes(method):
+            pointer = write_pointer(("methods", method))
+            problem = f'"{method}" is not denied: it passes whatever stands here'
+            yield Seen(Code.METHOD_ALWAYS_PASSES, pointer, problem, "remove the entry")
     for rule in policy.tools:
-        shadow = _shadow(policy, rule)
-        if shadow is not None:
-            by, remedy = shadow
+        beaten = _beaten(policy, rule)
+        if beaten is not None:
+            by, remedy = beaten
             problem = f'the rule for "{rule.pattern}" never holds: {by}'
-            yield _Seen(Code.RULE_UNREACHABLE, rule.pointer, problem, remedy)
+            yield Seen(Code.RULE_UNREACHABLE, rule.pointer, problem, remedy)
 
 
-def _shadow(policy: Policy, rule: ToolRule) -> tuple[str, str] | None:
+def _beaten(policy: Policy, rule: ToolRule) -> tuple[str, str] | None:
     """What keeps a rule from ever holding, and what to do; None where nothing does."""
     if is_class(rule.pattern):
         return None
@@ -166,16 +127,21 @@ def _shadow(policy: Policy, rule: ToolRule) -> tuple[str, str] | None:
     return None
 
 
-def _of_server(policy: Policy, tools: Sequence[Tool]) -> Iterator[_Seen]:
+def _of_server(policy: Policy, tools: Sequence[Tool]) -> Iterator[Seen]:
     offered = expand(tools, policy.dispatch)
     names = [tool.name for tool in offered.tools]
     dispatched = {entry.wire_tool for entry in policy.dispatch}
     yield from _unmatched(policy, tools, names, unlisted=bool(offered.unlisted))
     if _nothing_allowed(policy, names, unlisted=bool(offered.unlisted)):
         remedy = 'allow what agents need: "name": {} under "tools"'
-        yield _Seen(
-            Code.NOTHING_ALLOWED, "/default", "no tool of this server may be called", remedy
-        )
+        yield Seen(Code.NOTHING_ALLOWED, "/default", "no tool of this server may be called", remedy)
+    for name, like in look_alikes(names):
+        rule = rule_of(policy, name)
+        problem = f'"{name}" and "{like}" of this server can be taken for one another'
+        remedy = "ask whose tool it is; hide the one that nobody meant to offer"
+        pointer = "/default" if rule is None else rule.pointer
+        if not hides(policy, name) and not hides(policy, like):
+            yield Seen(Code.NAMES_LOOK_ALIKE, pointer, problem, remedy, name)
     for tool in offered.tools:
         if hides(policy, tool.name):
             continue
@@ -183,50 +149,19 @@ def _of_server(policy: Policy, tools: Sequence[Tool]) -> Iterator[_Seen]:
         if rule is None and policy.default is Default.ALLOW:
             problem = f'"{tool.name}" is allowed, and no rule names it'
             remedy = 'name it under "tools", or write "default": "deny"'
-            yield _Seen(Code.TOOL_WITHOUT_RULE, "/default", problem, remedy, tool.name)
+            yield Seen(Code.TOOL_WITHOUT_RULE, "/default", problem, remedy, tool.name)
         if rule is None and policy.default is Default.DENY:
             continue
-        if rule is not None and rule.action is Action.DENY:
-            continue
-        pointer = "/default" if rule is None else rule.pointer
-        yield from _of_tool(policy, tool, rule, pointer, dispatched)
-
-
-def _of_tool(
-    policy: Policy, tool: Tool, rule: ToolRule | None, pointer: str, dispatched: set[str]
-) -> Iterator[_Seen]:
-    """What is forgotten about a tool that may be called."""
-    name = tool.name
-    if name not in dispatched and not tool.wire_tool and is_meta(tool):
-        key = operation_property(tool)
-        problem = f'"{name}" stands for many operations, and no rule can tell them apart'
-        remedy = f'add "dispatch": {{"{name}": {{"name": "/{key}"}}}}, or deny it'
-        yield _Seen(Code.META_WITHOUT_DISPATCH, pointer, problem, remedy, name)
-    hatch = escape_hatch(tool)
-    if hatch is not None:
-        problem = f'"{name}" is allowed: {hatch[0].lower()}{hatch[1:].rstrip(".")}'
-        yield _Seen(Code.ESCAPE_HATCH_ALLOWED, pointer, problem, 'write "action": "deny"', name)
-    common = policy.all_tools.limits if policy.all_tools is not None else ()
-    limited = bool(common) or (rule is not None and bool(rule.limits))
-    asked = rule is not None and rule.action is Action.REQUIRE_APPROVAL
-    if not (limited or asked):
-        judged = classify(tool)
-        if judged.class_ in {RiskClass.DESTRUCTIVE, RiskClass.FINANCIAL}:
-            destroys = judged.class_ is RiskClass.DESTRUCTIVE
-            code = Code.DESTRUCTIVE_UNGUARDED if destroys else Code.FINANCIAL_UNGUARDED
-            does = "destroys" if destroys else "moves money"
-            problem = f'"{name}" {does} ({judged.why}) and may be called without end'
-            remedy = 'write "action": "require_approval", or give it a limit'
-            yield _Seen(code, pointer, problem, remedy, name)
-    for argument, probe in open_arguments(policy, rule, tool):
-        problem = f'"{name}" takes "{probe}" as "{argument}", which reaches a path'
-        remedy = f'hold "{argument}" to an integer or a pattern under "arguments"'
-        yield _Seen(Code.ARGUMENT_UNVALIDATED, pointer, problem, remedy, name)
+        if rule is not None and on_trial(policy, rule):
+            yield from of_tool_on_trial(tool, rule)
+        elif rule is None or rule.action is not Action.DENY:
+            pointer = "/default" if rule is None else rule.pointer
+            yield from of_tool(policy, tool, rule, pointer, dispatched)
 
 
 def _unmatched(
     policy: Policy, tools: Sequence[Tool], names: Sequence[str], *, unlisted: bool
-) -> Iterator[_Seen]:
+) -> Iterator[Seen]:
     """Rules, hidden names and dispatches that speak of nothing the server offers.
 
     Where the operations of some meta-tool are not known, any name may be one of them.
@@ -239,7 +174,7 @@ def _unmatched(
         if entry.wire_tool not in wire and not direct:
             pointer = write_pointer(("dispatch", entry.wire_tool))
             problem = f'the server offers no tool "{entry.wire_tool}"'
-            yield _Seen(
+            yield Seen(
                 Code.DISPATCH_MATCHES_NOTHING, pointer, problem, "mend the name or remove the entry"
             )
     known = {*names, *dispatched}
@@ -252,12 +187,12 @@ def _unmatched(
         if rule.pattern in wire:
             problem = f'"{rule.pattern}" is never called by its own name'
         remedy = _near(rule.pattern, known)
-        yield _Seen(Code.RULE_MATCHES_NOTHING, rule.pointer, problem, remedy)
+        yield Seen(Code.RULE_MATCHES_NOTHING, rule.pointer, problem, remedy)
     for index, pattern in enumerate(policy.hide):
         if not any(_matches(pattern, name) for name in known):
             problem = f'no tool of this server is called "{pattern}"'
             pointer = write_pointer(("hide", index))
-            yield _Seen(Code.RULE_MATCHES_NOTHING, pointer, problem, _near(pattern, known))
+            yield Seen(Code.RULE_MATCHES_NOTHING, pointer, problem, _near(pattern, known))
 
 
 def _nothing_allowed(policy: Policy, names: Sequence[str], *, unlisted: bool) -> bool:

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from toolreeve.policy.catalogue.schemas import all_types
 from toolreeve.policy.catalogue.tighten import is_file_path, reaches_path
-from toolreeve.policy.catalogue.tool import Tool, properties_of, types_of
+from toolreeve.policy.catalogue.tool import Tool, properties_of
 from toolreeve.policy.model import Clause, Op, Policy, Step, ToolRule
 from toolreeve.policy.pattern import Pattern
 from toolreeve.policy.schema_check import SchemaError, compile_schema
@@ -31,7 +32,7 @@ def open_arguments(policy: Policy, rule: ToolRule | None, tool: Tool) -> Iterato
     for name in _names(tool):
         probe = ID_PROBE if reaches_path(name) else PATH_PROBE
         value: object = probe
-        if "array" in types_of(properties_of(tool.input_schema).get(name)):
+        if "array" in all_types(properties_of(tool.input_schema).get(name), tool.input_schema):
             value = [probe]
         if tool.arguments_checked and not _accepts(tool.input_schema, name, value):
             continue

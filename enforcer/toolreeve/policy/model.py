@@ -27,6 +27,14 @@ class Mode(Enum):
     SHADOW = "shadow"
 
 
+class Pinning(Enum):
+    """What becomes of a tool whose definition is not the one that was approved."""
+
+    OFF = "off"
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
 class Action(Enum):
     """What a rule does with a call, before its conditions and limits."""
 
@@ -176,6 +184,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     name: str = ""
     default: Default
     mode: Mode = Mode.ENFORCE
+    pin: Pinning = Pinning.OBSERVE
     hide: tuple[str, ...] = ()
     dispatch: tuple[Dispatch, ...] = ()
     methods: tuple[tuple[str, Default], ...] = ()

@@ -1,6 +1,6 @@
 """Checks of single values in a document; every complaint knows its path."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from msgspec import Struct
@@ -8,6 +8,8 @@ from msgspec import Struct
 from toolreeve.policy import keys
 from toolreeve.policy.pointer import PointerError, parse_pointer
 from toolreeve.policy.text import Path
+
+NOWHERE: Mapping[str, str] = {}
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -30,12 +32,22 @@ class Reader:
         found = Found(path=path, problem=problem, remedy=remedy, at_key=at_key)
         self.found.append(found)
 
-    def mapping(self, value: object, path: Path, keys: Sequence[str]) -> dict[str, object]:
-        """An object whose keys are all among `keys`; what is not is complained of and left out."""
+    def mapping(
+        self,
+        value: object,
+        path: Path,
+        keys: Sequence[str],
+        elsewhere: Mapping[str, str] = NOWHERE,
+    ) -> dict[str, object]:
+        """An object whose keys are all among `keys`; what is not is complained of and left out.
+
+        `elsewhere` has the remedy for keys that mean something in other dialects.
+        """
         members = self.any_mapping(value, path)
         for key in [key for key in members if key not in keys]:
             near = get_close_matches(key, keys, 1)
             remedy = f'did you mean "{near[0]}"?' if near else f"known here: {', '.join(keys)}"
+            remedy = elsewhere.get(key, remedy)
             self.complain((*path, key), f'"{key}" is not known here', remedy, at_key=True)
             del members[key]
         return members

@@ -59,7 +59,7 @@ def read_all_tools(reader: Reader, value: object, counters: dict[str, Limit]) ->
 def _read_rule(
     reader: Reader, value: object, path: Path, pattern: str, counters: dict[str, Limit]
 ) -> ToolRule:
-    members = reader.mapping(value, path, keys.RULE_KEYS)
+    members = reader.mapping(value, path, keys.RULE_KEYS, keys.OF_OTHER_DIALECTS)
     action = Action.ALLOW.value
     if "action" in members:
         action = reader.choice(members["action"], (*path, "action"), keys.ACTIONS) or action

@@ -24,6 +24,12 @@ BEYOND = {
 """Why the schema may take a document that the reader refuses. Never the other way round."""
 
 
+# What editors say instead of "matches a schema that is not allowed". Validators pass it over.
+_IDLE = "A denied tool is never asked this; remove it, or the action."
+_NOTHING_ASKS = 'Only "require_approval" asks for an approval; write it here, or remove "approval".'
+_NO_CLASS = f"Classes are {', '.join(CLASS_PREFIX + name for name in keys.CLASSES)}."
+
+
 def policy_schema() -> Schema:
     """The schema as a JSON value. `policy.schema.json` holds the same."""
     return {
@@ -39,10 +45,20 @@ def policy_schema() -> Schema:
                 "description": _ref("line"),
                 "default": {"enum": list(keys.DEFAULTS)},
                 "mode": {"enum": list(keys.MODES), "default": "enforce"},
+                "pin": {"enum": list(keys.PINNINGS), "default": "observe"},
                 "methods": {
                     "type": "object",
-                    "propertyNames": {"allOf": [_ref("name"), {"not": {"enum": ["tools/call"]}}]},
-                    "additionalProperties": {"enum": list(keys.DEFAULTS)},
+                    "propertyNames": {
+                        "allOf": [
+                            _ref("name"),
+                            {
+                                "not": {"enum": ["tools/call"]},
+                                "errorMessage": "Tool calls are decided by the rules under tools.",
+                            },
+                        ]
+                    },
+                    "properties": {name: _choice() for name in keys.METHODS_OFTEN_NAMED},
+                    "additionalProperties": _choice(),
                 },
                 "dispatch": {
                     "type": "object",
@@ -55,6 +71,12 @@ def policy_schema() -> Schema:
                     "type": "object",
                     "maxProperties": keys.ENTRIES_MAX,
                     "propertyNames": _ref("toolPattern"),
+                    "properties": {
+                        CLASS_PREFIX + name: _described(
+                            descriptions.CLASS.format(name), _ref("rule")
+                        )
+                        for name in keys.CLASSES
+                    },
                     "additionalProperties": _ref("rule"),
                 },
             },
@@ -71,7 +93,7 @@ def policy_schema() -> Schema:
                     _ref("name"),
                     {
                         "anyOf": [
-                            {"not": {"pattern": f"^{CLASS_PREFIX}"}},
+                            {"not": {"pattern": f"^{CLASS_PREFIX}"}, "errorMessage": _NO_CLASS},
                             {"enum": [CLASS_PREFIX + name for name in keys.CLASSES]},
                         ]
                     },
@@ -140,14 +162,20 @@ def _rule() -> Schema:
         },
     )
     denies: Schema = {"required": ["action"], "properties": {"action": {"enum": ["deny"]}}}
-    idle: Schema = {key: {"maxItems": 0} for key in ("require", "deny_if", "limits")}
-    asks: Schema = {"properties": {"action": {"enum": ["require_approval"]}}}
+    idle = {key: _never("minItems") for key in ("require", "deny_if", "limits")}
+    wanted: Schema = {"enum": ["require_approval"], "errorMessage": _NOTHING_ASKS}
+    asks: Schema = {"properties": {"action": wanted}}
     return {
         **rule,
         "dependencies": {"approval": {"required": ["action"], **asks}},
         "if": denies,
-        "then": {"properties": {**idle, "arguments": {"maxProperties": 0}}},
+        "then": {"properties": {**idle, "arguments": _never("minProperties")}},
     }
+
+
+def _never(bound: str) -> Schema:
+    """Nothing inside, and what an editor says where something is."""
+    return {"not": {bound: 1}, "errorMessage": _IDLE}
 
 
 def _condition() -> Schema:
@@ -213,6 +241,10 @@ def _described(said: str, member: Schema) -> Schema:
     if "$ref" in member:
         return {"description": said, "allOf": [member]}
     return {"description": said, **member}
+
+
+def _choice() -> Schema:
+    return {"enum": list(keys.DEFAULTS)}
 
 
 def _list(item: Schema, *, most: int, least: int = 0) -> Schema:

@@ -1,9 +1,8 @@
 """Text to document: JSON or YAML, with the line and column of every value.
 
-JSON is read by the JSON reader. Positions are looked up only when there is something to
-complain of, in the tree that the YAML reader makes of the same text: valid JSON is YAML once its
-tabs, which can stand only between tokens, are blanks. So JSON and YAML have the same positions,
-and an enforcer that loads a good policy never loads the YAML reader.
+JSON is read by the JSON reader, which keeps no positions. They are looked up only when there is
+something to complain of, among the text's tokens. An enforcer that loads a good policy in JSON
+never loads the YAML reader.
 """
 
 import json
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from toolreeve.policy.complaint import Complaint, PolicyTextError
+from toolreeve.policy.json_tree import build_json_tree
 from toolreeve.policy.pointer import write_pointer
 from toolreeve.policy.tree import Items, Members, Node, Scalar, TreeError, build_tree
 
@@ -32,10 +32,6 @@ class Document(Struct, frozen=True):
     text: str
     is_json: bool
     value: object
-
-
-class _DuplicateKeyError(ValueError):
-    """A JSON object names a key twice; the tree walk finds out where."""
 
 
 def read(text: bytes | str, source: str) -> Document:
@@ -64,11 +60,11 @@ def read_all(text: bytes | str, source: str) -> tuple[Document, tuple[Complaint,
     if text.startswith("\ufeff"):
         raise _at(source, 1, 1, "text starts with a byte-order mark", "save it without one")
     if text.lstrip(" \t\r\n").startswith("{"):
-        try:
-            return Document(source, text, True, _read_json(text, source)), ()
-        except _DuplicateKeyError:
-            value, complaints = _Tree(source, text, is_json=True).value()  # says where
-            return Document(source, text, True, value), complaints
+        value, doubled = _read_json(text, source)
+        if not doubled:
+            return Document(source, text, True, value), ()
+        value, complaints = _Tree(source, text, is_json=True).value()  # says where
+        return Document(source, text, True, value), complaints
     value, complaints = _Tree(source, text, is_json=False).value()
     return Document(source, text, False, value), complaints
 
@@ -93,13 +89,6 @@ def _at(source: str, line: int, column: int, problem: str, remedy: str) -> Polic
     return PolicyTextError([found])
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _DuplicateKeyError
-    return members
-
-
 def _number(read_one: Callable[[str], int | float]) -> Callable[[str], int | float]:
     def read_bounded(digits: str) -> int | float:
         if len(digits) > INTEGER_DIGITS_MAX:
@@ -116,18 +105,28 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-def _read_json(text: str, source: str) -> object:
+def _read_json(text: str, source: str) -> tuple[object, bool]:
+    """The value, and whether an object in it names a key twice; the tree walk finds out where.
+
+    That is told only of text that is JSON to its end, and holds nothing else that is wrong.
+    """
+    doubled = False
+
+    def members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        nonlocal doubled
+        found = dict(pairs)
+        doubled = doubled or len(found) != len(pairs)
+        return found
+
     try:
         value: object = json.loads(
             text,
-            object_pairs_hook=_unique,
+            object_pairs_hook=members,
             parse_int=_number(int),
             parse_float=_number(float),
             parse_constant=_refuse_constant,
         )
         json.dumps(value, ensure_ascii=False).encode()  # lone surrogates have no bytes
-    except _DuplicateKeyError:
-        raise
     except json.JSONDecodeError as error:
         raise _not_json(source, text, error) from error
     except UnicodeEncodeError as error:
@@ -139,7 +138,7 @@ def _read_json(text: str, source: str) -> object:
         raise _at(source, 1, 1, str(error), remedy) from error
     if _too_deep(value):
         raise _at(source, 1, 1, "nested too deep", f"nest at most {DEPTH_MAX} deep")
-    return value
+    return value, doubled
 
 
 def _is_halved(text: str) -> bool:
@@ -184,7 +183,7 @@ class _Tree:
         self._is_json = is_json
         self._complaints: list[Complaint] = []
         try:
-            root = build_tree(text.replace("\t", " ") if is_json else text)
+            root = build_json_tree(text) if is_json else build_tree(text)
         except TreeError as error:
             problem = f"not YAML: {error.problem}"
             raise _at(source, error.line, error.column, problem, "mend the YAML") from error
@@ -193,6 +192,7 @@ class _Tree:
         if root is None:
             raise _at(source, 1, 1, "the text is empty", "write a policy; see the reference")
         self._root: Node = root
+        self._keys: dict[int, dict[str, tuple[Node, Node]]] = {}  # of objects looked into
 
     def value(self) -> tuple[object, tuple[Complaint, ...]]:
         """The document, and what was left out of it: duplicate keys, aliases, odd scalars."""
@@ -213,11 +213,21 @@ class _Tree:
 
     def _member(self, node: Node, key: str | int) -> tuple[Node, Node] | None:
         if isinstance(node, Members):
-            named = (pair for pair in node.members if self._key(pair[0]) == key)
-            return next(named, None)
+            return self._by_key(node).get(str(key))
         if isinstance(node, Items) and isinstance(key, int) and key < len(node.items):
             return node.items[key], node.items[key]
         return None
+
+    def _by_key(self, node: Members) -> dict[str, tuple[Node, Node]]:
+        """An object's members by their keys, of equal ones the first; made once for all places."""
+        members = self._keys.get(id(node))
+        if members is None:
+            members = self._keys[id(node)] = {}
+            for pair in node.members:
+                name = self._key(pair[0])
+                if name is not None:
+                    members.setdefault(name, pair)
+        return members
 
     def _key(self, node: Node) -> str | None:
         """A key as a string; None for what cannot be one. YAML's plain 1 is the string "1"."""

@@ -62,6 +62,7 @@ def build_tree(text: str) -> Node | None:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415
 
     reader: Any = YAML(typ="safe", pure=True)
+    reader.composer.warn_double_anchors = False  # they are complained of, not warned about
     try:
         root: Any = reader.compose(text)
     except MarkedYAMLError as error:

@@ -9,43 +9,39 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 import msgspec
 import structlog
 
-from toolreeve.proxy.answers import (
-    BUSY,
-    INTERNAL_ERROR,
-    NO_SESSION,
-    SSE_HEADERS,
-    UNREACHABLE,
-    error_answer,
-)
-from toolreeve.proxy.bridge_faults import late, status_of, unanswered, unsent
-from toolreeve.proxy.channel import Channel, Line, Mailbox
+from toolreeve.proxy.announcing import tools_changed
+from toolreeve.proxy.answers import SSE_HEADERS
+from toolreeve.proxy.audience import Ear
+from toolreeve.proxy.bridge_faults import unsent
+from toolreeve.proxy.channel import Channel
 from toolreeve.proxy.child import Child, ChildBounds, ChildError
+from toolreeve.proxy.conversation import PING, Conversation, Patience, next_line
 from toolreeve.proxy.exchange import Exchange
 from toolreeve.proxy.gate import Caller, Gate
-from toolreeve.proxy.listing import filter_listing
-from toolreeve.proxy.mcp_headers import SESSION_HEADER, Era, ParamHeaders
-from toolreeve.proxy.message import INITIALIZE, SUBSCRIBE, Kind, Message
-from toolreeve.proxy.seen import Seen, finding
+from toolreeve.proxy.mailbox import Line
+from toolreeve.proxy.mcp_headers import Era, ParamHeaders
+from toolreeve.proxy.message import CANCELLED, INITIALIZE, Kind, Message
+from toolreeve.proxy.own_answers import busy, no_session, say, unreachable
+from toolreeve.proxy.screen import Screen
+from toolreeve.proxy.seen import Seen
 from toolreeve.proxy.sessions import Session, Sessions
 from toolreeve.proxy.sse import message_event
-from toolreeve.proxy.strictjson import Refused
+from toolreeve.proxy.strictjson import METHOD_NOT_FOUND, Refused
 
 log = structlog.get_logger()
-
-_JSON_TYPE: Final = (b"content-type", b"application/json")
-PING: Final = Line(b": ping\n\n", Seen())  # a comment, to keep a silent stream open
 
 
 class BridgeBounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many processes one upstream may have, and how long they may do nothing."""
 
     sessions_max: int = 64
+    sessions_per_grant_max: int = 48  # so that one agent cannot keep all others out
     idle_seconds_max: float = 1800.0
+    answer_seconds_max: float = 3600.0  # however much is said before it
     silence_seconds_max: float = 300.0  # until an answer, or the next sign of life before it
     ping_seconds: float = 15.0
 
@@ -64,19 +60,26 @@ class Bridge:
         bounds: BridgeBounds | None = None,
         child_bounds: ChildBounds | None = None,
     ) -> None:
-        self._server = server
+        self._screen = Screen(server, gate)
         self._command = tuple(command)
         self._environ = dict(environ)
         self._cwd = cwd
-        self._gate = gate
         self._bounds = bounds or BridgeBounds()
+        self._patience = Patience(
+            answer_seconds_max=self._bounds.answer_seconds_max,
+            silence_seconds_max=self._bounds.silence_seconds_max,
+            ping_seconds=self._bounds.ping_seconds,
+        )
         self._child_bounds = child_bounds
         self._sessions = Sessions()
         self._channels: dict[str, Channel] = {}
         self._shared: Channel | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._stopping: set[asyncio.Task[None]] = set()
-        self.params = ParamHeaders()
+
+    @property
+    def params(self) -> ParamHeaders:
+        return self._screen.params
 
     @property
     def processes(self) -> int:
@@ -103,7 +106,8 @@ class Bridge:
         elif message.method == INITIALIZE and exchange.session is None:
             await self._open_session(exchange, message)
         elif exchange.session is None:
-            unsent(exchange, 400, NO_SESSION, "a session begins with initialize")
+            refused = no_session("a session begins with initialize", 400)
+            await unsent(self._screen, exchange, refused)
         else:
             await self._post_in_session(exchange, message, exchange.session)
 
@@ -111,25 +115,30 @@ class Bridge:
         session = exchange.session
         channel = self._channels.get(session.session_id) if session is not None else None
         if channel is None:
-            exchange.fail(400, NO_SESSION, "a stream belongs to a session")
+            await say(self._screen, exchange, no_session("a stream belongs to a session", 400))
             return
         mailbox = channel.listen()
         if mailbox is None:
-            exchange.fail(409, BUSY, "this session's stream is open already")
+            refused = busy("this session's stream is open already", 409)
+            await say(self._screen, exchange, refused)
             return
+        changed = Line(tools_changed(), Seen())
+        ear = Ear(lambda: mailbox.put(changed), session)
+        self._screen.audience.join(ear)
         reply = exchange.reply
         reply.start(200, SSE_HEADERS)
         try:
             await reply.write(PING.raw)
-            while (line := await self._next(mailbox)) is not None:
+            while (line := await next_line(mailbox, self._bounds.ping_seconds)) is not None:
                 await reply.write(line.raw if line is PING else message_event(line.raw))
         finally:
+            self._screen.audience.leave(ear)
             channel.stop_listening()
         reply.end()
 
     async def delete(self, exchange: Exchange) -> None:
         if exchange.session is None:
-            exchange.fail(400, NO_SESSION, "there is no session to end")
+            await say(self._screen, exchange, no_session("there is no session to end", 400))
             return
         self._end_session(exchange.session.session_id, "session ended")
         exchange.reply.send(200, ())
@@ -140,22 +149,33 @@ class Bridge:
         if message.kind is not Kind.REQUEST:
             exchange.reply.send(202, ())  # this era has no such notifications: taken and dropped
             return
+        if message.method == INITIALIZE:  # it would turn the process that all share to one client
+            refused = Refused(
+                code="method",
+                reason="this protocol version has no initialize",
+                http_status=404,
+                rpc_code=METHOD_NOT_FOUND,
+            )
+            await say(self._screen, exchange, refused)
+            return
         channel = self._shared
         if channel is None or not channel.child.running:
-            channel = self._shared = self._start(exchange, shared=True)
+            channel = self._shared = await self._start(exchange, None)
         if channel is not None:
             await self._converse(exchange, message, channel)
 
     async def _open_session(self, exchange: Exchange, message: Message) -> None:
-        if len(self._channels) >= self._bounds.sessions_max:
-            exchange.fail(503, BUSY, "too many sessions are open")
+        bounds, grant = self._bounds, exchange.caller.grant
+        of_grant = sum(1 for one in self._channels.values() if one.grant == grant)
+        if len(self._channels) >= bounds.sessions_max or of_grant >= bounds.sessions_per_grant_max:
+            await say(self._screen, exchange, busy("too many sessions are open"))
             return
-        channel = self._start(exchange, shared=False)
+        channel = await self._start(exchange, exchange.caller)
         if channel is None:
             return
         session_id = secrets.token_urlsafe(24)
         self._channels[session_id] = channel
-        session = self._sessions.open(session_id, exchange.caller)
+        session = self._sessions.open(session_id, exchange.caller, self._screen.audience.changes)
         session.begin(exchange.key)
         exchange.session = session
         opened = False
@@ -171,124 +191,43 @@ class Bridge:
         channel = self._channels.get(session.session_id)
         if channel is None or not channel.child.running:
             self._end_session(session.session_id, "the server ended")
-            unsent(exchange, 404, NO_SESSION, "the server of this session has ended")
+            refused = no_session("the server of this session has ended", 404)
+            await unsent(self._screen, exchange, refused)
         elif message.kind is Kind.REQUEST:
             await self._converse(exchange, message, channel)
         elif not channel.send(message.raw):
-            exchange.fail(503, BUSY, "the server does not read")
+            await say(self._screen, exchange, busy("the server does not read"))
         else:
-            if message.method == "notifications/cancelled":
+            if message.method == CANCELLED:
                 channel.cancelled_by_client(str(message.params.get("requestId")))
             exchange.reply.send(202, ())
 
-    # One request and its answer.
-
     async def _converse(self, exchange: Exchange, message: Message, channel: Channel) -> bool:
-        """Ask and answer; says whether the answer was a result."""
-        asked = channel.ask(message.value, message.raw, exchange.caller.grant)
-        if asked is None:
-            unsent(exchange, 503, BUSY, "the server does not read")
-            return False
-        key, mailbox = asked
-        waiting = True
-        try:
-            line = await self._until_answered(exchange, mailbox)
-            waiting = False
-            if line is not None:
-                return await self._answer(exchange, line)
-            await unanswered(exchange, mailbox.closed or "no answer")
-        except TimeoutError:
-            waiting = False
-            channel.cancel(key, "it took too long")
-            await late(exchange)
-        finally:
-            # In the era of sessions a client that leaves does not mean to cancel by it.
-            if waiting and exchange.era is Era.STATELESS:
-                channel.cancel(key, "the client went away")
-            channel.forget(key)
-        return False
-
-    async def _until_answered(self, exchange: Exchange, mailbox: Mailbox) -> Line | None:
-        """Pass on what comes before the answer, and return that. Raises TimeoutError."""
-        message, reply = exchange.message, exchange.reply
-        endless = message is not None and message.method == SUBSCRIBE
-        silent = 0.0
-        while True:
-            line = await self._next(mailbox)
-            silent = silent + self._bounds.ping_seconds if line is PING else 0.0
-            if line is None or line.seen.is_response:
-                return line
-            if silent >= self._bounds.silence_seconds_max and not endless:
-                raise TimeoutError
-            if not reply.started:
-                reply.start(200, self._headers(exchange, SSE_HEADERS))
-            await reply.write(line.raw if line is PING else message_event(line.raw))
-
-    async def _next(self, mailbox: Mailbox) -> Line | None:
-        """The next line, or PING when there is none for a while."""
-        try:
-            return await mailbox.get(self._bounds.ping_seconds)
-        except TimeoutError:
-            return PING
-
-    async def _answer(self, exchange: Exchange, line: Line) -> bool:
-        found = finding(line.seen)
-        raw = line.raw
-        if exchange.lists_tools and found.outcome == "success":
-            raw = self._shown(exchange, raw)
-        if exchange.flight is not None:
-            exchange.flight.answered(line.seen, len(line.raw))
-            raw = exchange.flight.told(raw)
-        if exchange.reply.started:
-            await exchange.reply.write(message_event(raw))
-            exchange.reply.end()
-        else:
-            headers = self._headers(exchange, (_JSON_TYPE,))
-            exchange.reply.send(status_of(exchange, found), headers, raw)
-        return found.outcome != "rpc_error"
-
-    def _headers(
-        self, exchange: Exchange, headers: Sequence[tuple[bytes, bytes]]
-    ) -> Sequence[tuple[bytes, bytes]]:
-        session = exchange.session
-        message = exchange.message
-        if session is None or message is None or message.method != INITIALIZE:
-            return headers
-        return (*headers, (SESSION_HEADER, session.session_id.encode()))
-
-    def _shown(self, exchange: Exchange, raw: bytes) -> bytes:
-        listing = filter_listing(
-            raw,
-            lambda tools: self._gate.visible(self._server, exchange.caller, tools),
-            stateless=exchange.era is Era.STATELESS,
-        )
-        if isinstance(listing, Refused):
-            log.warning("tool_list.unreadable", server=self._server, reason=listing.reason)
-            assert exchange.message is not None
-            text = f"the upstream's list of tools cannot be shown: {listing.reason}"
-            return error_answer(exchange.message.id_json, INTERNAL_ERROR, text)
-        self.params.learn(listing.tools)
-        return listing.raw
+        conversation = Conversation(self._screen, exchange, message, self._patience)
+        return await conversation.hold(channel)
 
     # Processes.
 
-    def _start(self, exchange: Exchange, *, shared: bool) -> Channel | None:
+    async def _start(self, exchange: Exchange, caller: Caller | None) -> Channel | None:
+        """A process for one client's session, or without `caller` for all; None if none starts."""
+
         def start(on_line: Callable[[bytes], None], on_end: Callable[[], None]) -> Child:
             return Child(
                 self._command,
                 self._environ,
-                server=self._server,
+                server=self._screen.server,
                 on_line=on_line,
                 on_end=on_end,
+                on_bad=self._screen.withhold,
                 cwd=self._cwd,
                 bounds=self._child_bounds,
             )
 
         try:
-            channel = Channel(start, server=self._server, shared=shared)
+            channel = Channel(start, screen=self._screen, caller=caller)
         except ChildError as problem:
-            log.error("upstream.not_started", server=self._server, reason=str(problem))
-            unsent(exchange, 502, UNREACHABLE, str(problem))
+            log.error("upstream.not_started", server=self._screen.server, reason=str(problem))
+            await unsent(self._screen, exchange, unreachable(str(problem)))
             return None
         if self._sweeper is None:
             self._sweep()

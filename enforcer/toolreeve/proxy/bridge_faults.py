@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from toolreeve.proxy.answers import BROKEN_OFF, TIMED_OUT, error_answer
 from toolreeve.proxy.exchange import Exchange
 from toolreeve.proxy.mcp_headers import Era
+from toolreeve.proxy.own_answers import CANCELLED_BY_CLIENT, broken_off, say, tell, timed_out
+from toolreeve.proxy.screen import Screen
 from toolreeve.proxy.seen import Finding
-from toolreeve.proxy.sse import message_event
+from toolreeve.proxy.strictjson import Refused
 
 REQUEST_CANCELLED: Final = -32800
 # What an error of the server means in HTTP, in the stateless era.
@@ -27,32 +28,25 @@ def status_of(exchange: Exchange, found: Finding) -> int:
     return _STATUS_OF_ERROR.get(found.rpc_error_code, 200)
 
 
-def unsent(exchange: Exchange, status: int, code: int, text: str) -> None:
+async def unsent(screen: Screen, exchange: Exchange, refused: Refused) -> None:
+    """The server never saw the request."""
     if exchange.flight is not None:
-        exchange.flight.end("not_sent", detail=text)
-    exchange.fail(status, code, text)
+        exchange.flight.end("not_sent", detail=refused.reason)
+    await say(screen, exchange, refused)
 
 
-async def unanswered(exchange: Exchange, why: str) -> None:
+async def unanswered(screen: Screen, exchange: Exchange, why: str) -> None:
+    """The server saw the request, and no answer will come."""
     if exchange.flight is not None:
         exchange.flight.end("unknown", detail=why)
-    by_client = why.startswith("cancelled")
-    code = REQUEST_CANCELLED if by_client else BROKEN_OFF
-    await _say(exchange, 200 if by_client else 502, code, f"no answer: {why}")
+    if why == CANCELLED_BY_CLIENT:
+        await tell(exchange, 200, REQUEST_CANCELLED, f"no answer: {why}")
+    else:
+        await say(screen, exchange, broken_off(f"no answer: {why}"))
 
 
-async def late(exchange: Exchange) -> None:
+async def late(screen: Screen, exchange: Exchange) -> None:
+    """The server has said nothing for too long."""
     if exchange.flight is not None:
         exchange.flight.end("timeout", detail="no answer in time")
-    await _say(exchange, 504, TIMED_OUT, "the upstream did not answer in time")
-
-
-async def _say(exchange: Exchange, status: int, code: int, text: str) -> None:
-    """An error of our own, in the form that the answer has taken already."""
-    if not exchange.reply.started:
-        exchange.fail(status, code, text)
-        return
-    assert exchange.message is not None
-    error = error_answer(exchange.message.id_json, code, text)
-    await exchange.reply.write(message_event(error))
-    exchange.reply.end()
+    await say(screen, exchange, timed_out("the upstream did not answer in time"))

@@ -2,7 +2,8 @@
 
 It runs in a process group of its own, dies when we die, and is ended in the order MCP names: its
 stdin is closed, then it is asked to stop, then it is stopped, each with all it has started. What it
-says on stderr goes to our log, and only so much of it.
+says on stderr goes to our log, and only so much of it. While somebody has a reason to hear nothing
+more from it, its stdout is not read, so that it waits and not our memory grows.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from typing import Final
 import msgspec
 import structlog
 
-from toolreeve.proxy.pipes import LineSplitter, PipeReader, PipeWriter
+from toolreeve.proxy.offspring import kill_marked, marked
+from toolreeve.proxy.pace import Pace, PaceBounds
+from toolreeve.proxy.pipes import LineSplitter, PipeReader, PipeWriter, one_line, widen
 from toolreeve.runtime.child import dies_with_parent
 
 log = structlog.get_logger()
@@ -25,6 +28,7 @@ log = structlog.get_logger()
 _STDERR_LINE_MAX: Final = 2_000
 _STDERR_BURST: Final = 200
 _STDERR_LINES_A_SECOND: Final = 50
+_RESTS: Final = "rests"
 # What a server may see of our environment; the rest is given to it by name or not at all.
 _PLAIN_VARIABLES: Final = (
     "HOME",
@@ -49,6 +53,7 @@ class ChildBounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     backlog_bytes_max: int = 16 * 1024 * 1024  # to a server that does not read
     stop_seconds_max: float = 2.0  # for each of the gentler ways to end it
     last_answers_seconds_max: float = 10.0  # once a wrapper's client has said its last
+    pace: PaceBounds = PaceBounds()
 
 
 class ChildError(Exception):
@@ -70,7 +75,7 @@ class Child:
     """One running server.
 
     `on_line` gets each line it writes, `on_end` is called once, when it has ended and its last
-    line has been handed on.
+    line has been handed on. `on_bad` hears of what is no line: a word for it, why, and its size.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Child:
         server: str,
         on_line: Callable[[bytes], None],
         on_end: Callable[[], None],
+        on_bad: Callable[[str, str, int], None] = lambda _code, _reason, _size: None,
         cwd: Path | None = None,
         bounds: ChildBounds | None = None,
     ) -> None:
@@ -89,7 +95,9 @@ class Child:
         self._bounds = bounds or ChildBounds()
         self._on_line = on_line
         self._on_end = on_end
+        self._on_bad = on_bad
         self._lines = LineSplitter(self._bounds.line_bytes_max)
+        environ, self._mark = marked(environ)
         self._process = _start(command, environ, cwd)
         process = self._process
         assert process.stdin is not None
@@ -97,9 +105,15 @@ class Child:
         assert process.stderr is not None
         for pipe in (process.stdin, process.stdout, process.stderr):
             os.set_blocking(pipe.fileno(), False)
+        widen(process.stdin.fileno())
         loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[int] = loop.create_future()  # with the exit code
+        self._over = False
+        self.ended: asyncio.Future[int] = loop.create_future()  # with its exit code, its kin gone
         self.on_drained: Callable[[], None] = lambda: None
+        self._unread_for: set[str] = set()  # why it is not read just now
+        self._rest: asyncio.TimerHandle | None = None
+        self._pace = Pace(self._bounds.pace, loop.time())
+        self._loop = loop
         self._stdin = PipeWriter(process.stdin.fileno(), self._drained, self._deaf)
         self._stdout = PipeReader(process.stdout.fileno(), self._said, lambda: None)
         self._stderr_log = _StderrLog(server)
@@ -108,7 +122,7 @@ class Child:
 
     @property
     def running(self) -> bool:
-        return not self.ended.done()
+        return not self._over
 
     @property
     def backlog_bytes(self) -> int:
@@ -116,19 +130,40 @@ class Child:
         return self._stdin.waiting_bytes
 
     def send(self, line: bytes) -> bool:
-        """Write one line to it, at once as far as it reads. False if it has stopped reading."""
+        """Write one line to it, at once as far as it reads. False if it has stopped reading.
+
+        `line` is JSON. It goes as one line to every reader, also to those that end lines at more
+        characters than LF.
+        """
         if not self.running or self._stdin.waiting_bytes > self._bounds.backlog_bytes_max:
             return False
+        if not line.isascii():
+            line = one_line(line)
         self._stdin.write(line + b"\n")
+        self._pace.earn()
         return True
 
-    def pause(self) -> None:
-        """Read nothing from it until `resume`."""
+    def pause(self, why: str = "") -> None:
+        """Read nothing from it until `resume` with the same word."""
+        self._unread_for.add(why)
         self._stdout.pause()
 
-    def resume(self) -> None:
-        if self.running:
+    def resume(self, why: str = "") -> None:
+        """There is this reason no more; it is read when there is none."""
+        self._unread_for.discard(why)
+        if self.running and not self._unread_for:
             self._stdout.resume()
+
+    @property
+    def floods(self) -> bool:
+        """Whether it is read slowly just now, because it says more than it may."""
+        return self._rest is not None
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing from it for so long, beside all other reasons."""
+        if self._rest is None and seconds > 0:
+            self.pause(_RESTS)
+            self._rest = self._loop.call_later(seconds, self._rested)
 
     def close_stdin(self) -> None:
         """Tell it that no more will come, as soon as it has been given all there was."""
@@ -158,6 +193,10 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
+    def _rested(self) -> None:
+        self._rest = None
+        self.resume(_RESTS)
+
     def _drained(self) -> None:
         self.on_drained()
 
@@ -165,16 +204,20 @@ class Child:
         """It closed its stdin or is gone; its end is noticed elsewhere."""
 
     def _said(self, data: bytes) -> None:
-        for line in self._lines.feed(data):
+        lines = self._lines.feed(data)
+        self.rest(self._pace.spend(len(lines), self._loop.time()))
+        for line in lines:
             if line is None:
-                log.warning("upstream.line_too_long", server=self._server)
+                reason = f"a line has at most {self._bounds.line_bytes_max} bytes"
+                self._on_bad("line_size", reason, self._bounds.line_bytes_max)
                 self._kill(signal.SIGKILL)
             elif b"\r" in line:
-                log.warning("upstream.bare_cr", server=self._server)
+                self._on_bad("bare_cr", "a carriage return stands inside a line", len(line))
             elif line and not line.isspace():
                 self._on_line(line)
 
     def _exited(self, code: int) -> None:
+        self._over = True
         self._stdout.drain()
         self._stderr.drain()
         self._stdin.close()
@@ -182,10 +225,16 @@ class Child:
             if pipe is not None:
                 _close_quietly(pipe)
         self._kill(signal.SIGKILL)
+        if self._rest is not None:
+            self._rest.cancel()
         log.info("upstream.ended", server=self._server, exit_code=code)
+        self._on_end()
+        searched = self._loop.run_in_executor(None, kill_marked, self._mark)
+        searched.add_done_callback(lambda _: self._buried(code))
+
+    def _buried(self, code: int) -> None:
         if not self.ended.done():
             self.ended.set_result(code)
-        self._on_end()
 
 
 def _start(

@@ -1,12 +1,13 @@
 """The MCP endpoint: `/<server>/mcp`, and what is asked of each request before it goes on.
 
-In this order: is it HTTP as we speak it, is there such a server, who is calling, is it one plain
-message, do its headers tell the truth, is the session the caller's, is the id free, and then the
-gate. Each "no" is recorded before it is said.
+In this order: is it HTTP as we speak it, is there such a server, who is calling, and, once the body
+is there, is it one plain message, do its headers tell the truth, is the session the caller's, is
+the id free, and then the gate. Each "no" is recorded before it is said.
 """
 
+import asyncio
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -22,10 +23,9 @@ from toolreeve.proxy.answers import (
 from toolreeve.proxy.exchange import Exchange, Upstream
 from toolreeve.proxy.gate import BadRequest, Caller, Gate, Refusal, ToolCall
 from toolreeve.proxy.http_reply import HttpReply
-from toolreeve.proxy.http_request import HttpRequest
+from toolreeve.proxy.http_request import HttpBounds, HttpRequest
 from toolreeve.proxy.mcp_headers import (
     SESSION_HEADER,
-    SESSION_VERSIONS,
     STATELESS_VERSIONS,
     UNSUPPORTED_VERSION,
     VERSION_HEADER,
@@ -35,9 +35,12 @@ from toolreeve.proxy.mcp_headers import (
     era_of,
 )
 from toolreeve.proxy.message import SUBSCRIBE, Element, Message, NotAMessage, read
+from toolreeve.proxy.occupancy import Streams
+from toolreeve.proxy.own_answers import method_denied
 from toolreeve.proxy.seen import Flight
-from toolreeve.proxy.sessions import ID_IN_USE, Session
-from toolreeve.proxy.strictjson import INVALID_REQUEST, METHOD_NOT_FOUND, Refused
+from toolreeve.proxy.sessions import ID_IN_USE, SESSION_ID_MAX, Session
+from toolreeve.proxy.strictjson import INVALID_REQUEST, Refused
+from toolreeve.proxy.subscription import methods_needed
 
 log = structlog.get_logger()
 
@@ -45,34 +48,43 @@ _HEALTH: Final = b"/healthz"
 _ALLOW: Final = ((b"allow", b"GET, POST, DELETE"), *JSON_HEADERS)
 _ALLOW_POST: Final = ((b"allow", b"POST"), *JSON_HEADERS)
 _CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="toolreeve"'), *JSON_HEADERS)
-_SESSION_ID_MAX: Final = 512
 _NOBODY: Final = (Element(),)
 
 
 class Endpoint:
     """Handles every request of a listener. `upstreams` are by the server names in the URL."""
 
-    def __init__(self, gate: Gate, upstreams: Mapping[str, Upstream]) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        upstreams: Mapping[str, Upstream],
+        *,
+        streams_per_grant_max: int = HttpBounds().streams_per_grant_max,
+    ) -> None:
         self._gate = gate
+        self._streams = Streams(streams_per_grant_max)
         self._servers = {
             f"/{name}/mcp".encode(): _Server(name, upstream) for name, upstream in upstreams.items()
         }
 
-    async def __call__(self, request: HttpRequest, reply: HttpReply) -> None:
-        if request.refused is not None:
-            server = self._servers.get(request.path)
-            await self._refuse(request, reply, server, None, request.refused)
-            return
-        if request.path == _HEALTH and request.method in (b"GET", b"HEAD"):
-            reply.send(200, JSON_HEADERS, b'{"status":"ok"}')
-            return
+    def enter(self, request: HttpRequest) -> Refused | None:
         server = self._servers.get(request.path)
         if server is None:
-            await self._refuse(request, reply, None, None, _NO_SERVER)
+            if request.path == _HEALTH and request.method in (b"GET", b"HEAD"):
+                return None if request.bodiless else _NO_BODY
+            return _NO_SERVER
+        request.caller = self._gate.authenticate(server.name, request.text(b"authorization"))
+        return _UNAUTHENTICATED if request.caller is None else None
+
+    async def __call__(self, request: HttpRequest, reply: HttpReply) -> None:
+        server = self._servers.get(request.path)
+        caller = request.caller
+        if request.refused is not None:
+            headers = _CHALLENGE if request.refused is _UNAUTHENTICATED else JSON_HEADERS
+            await self._refuse(request, reply, server, caller, request.refused, headers=headers)
             return
-        caller = self._gate.authenticate(server.name, request.text(b"authorization"))
-        if caller is None:
-            await self._refuse(request, reply, server, None, _UNAUTHENTICATED, headers=_CHALLENGE)
+        if server is None or caller is None:
+            reply.send(200, JSON_HEADERS, b'{"status":"ok"}')
             return
         if request.method == b"POST":
             await self._post(request, reply, server, caller)
@@ -102,13 +114,32 @@ class Endpoint:
             await self._refuse(request, reply, server, caller, checked, elements=(element,))
             return
         era, session = checked
-        request.endless = message.method == SUBSCRIBE
         exchange = Exchange(request, reply, caller, era, message=message, session=session)
         try:
-            if not message.is_call or await self._admit(exchange, server, message):
+            if message.method == SUBSCRIBE:
+                await self._endless(exchange, server, server.upstream.post)
+            elif not message.is_call or await self._admit(exchange, server, message):
                 await server.upstream.post(exchange)
         finally:
             exchange.settle()
+
+    async def _endless(
+        self,
+        exchange: Exchange,
+        server: "_Server",
+        follow: Callable[[Exchange], Awaitable[None]],
+    ) -> None:
+        """Answer with a stream that only its ends close."""
+        grant = exchange.caller.grant
+        refused = self._streams.begin(grant)
+        if refused is not None:
+            await self._refuse(exchange.request, exchange.reply, server, exchange.caller, refused)
+            return
+        exchange.request.endless = True
+        try:
+            await follow(exchange)
+        finally:
+            self._streams.end(grant)
 
     def _check(
         self, request: HttpRequest, server: "_Server", caller: Caller, message: Message
@@ -121,18 +152,10 @@ class Endpoint:
             refused = server.params.contradiction(request, message)
         if refused is not None:
             return refused
-        if (
-            message.method
-            and message.id_json
-            and not message.is_call
-            and not self._gate.method_allowed(server.name, caller, message.method)
-        ):
-            return Refused(
-                code="method_denied",
-                reason=f"[POLICY DENIED] the method {message.method} is not allowed here",
-                http_status=200 if era is Era.SESSION else 404,
-                rpc_code=METHOD_NOT_FOUND,
-            )
+        if message.method and message.id_json and not message.is_call:
+            for method in methods_needed(message):
+                if not self._gate.method_allowed(server.name, caller, method):
+                    return method_denied(method, 200 if era is Era.SESSION else 404)
         session = _session(request, server, caller) if era is Era.SESSION else None
         if session is None:
             return era, None
@@ -145,6 +168,8 @@ class Endpoint:
     async def _admit(self, exchange: Exchange, server: "_Server", message: Message) -> bool:
         request = exchange.request
         version = request.text(VERSION_HEADER) or message.protocol_version or ""
+        if not version and exchange.session is not None:
+            version = exchange.session.version  # older clients say it only once
         call = ToolCall(
             server=server.name,
             caller=exchange.caller,
@@ -154,6 +179,7 @@ class Endpoint:
             arguments=message.arguments,
             protocol_version=version,
             request_bytes=len(request.body),
+            goes_on_with=message.goes_on_with,
         )
         request.shielded = True
         try:
@@ -187,8 +213,7 @@ class Endpoint:
             return
         exchange = Exchange(request, reply, caller, era, session=session)
         if request.method == b"GET":
-            request.endless = True
-            await server.upstream.get(exchange)
+            await self._endless(exchange, server, server.upstream.get)
         else:
             await server.upstream.delete(exchange)
 
@@ -203,26 +228,32 @@ class Endpoint:
         headers: Sequence[tuple[bytes, bytes]] = JSON_HEADERS,
         elements: Sequence[Element] = _NOBODY,
     ) -> None:
-        request.shielded = True
-        for element in elements:
-            await self._gate.refused(
-                BadRequest(
-                    server="" if server is None else server.name,
-                    caller=caller,
-                    code=refused.code,
-                    reason=refused.reason,
-                    transport="http",
-                    http_status=refused.http_status,
-                    rpc_error_code=refused.rpc_code,
-                    method=element.method,
-                    wire_tool=element.tool,
-                    request_bytes=len(request.body) or request.received_bytes,
-                )
+        bad = [
+            BadRequest(
+                server="" if server is None else server.name,
+                caller=caller,
+                code=refused.code,
+                reason=refused.reason,
+                transport="http",
+                http_status=refused.http_status,
+                rpc_error_code=refused.rpc_code,
+                method=element.method,
+                wire_tool=element.tool,
+                request_bytes=len(request.body) or request.received_bytes,
+                peer=request.peer,
             )
+            for element in elements
+        ]
+        request.shielded = True
+        if len(bad) == 1:
+            await self._gate.refused(bad[0])
+        else:
+            await asyncio.gather(*(self._gate.refused(one) for one in bad))
         request.shielded = False
         data: object = None
         if refused.rpc_code == UNSUPPORTED_VERSION:
-            supported = [*STATELESS_VERSIONS, *SESSION_VERSIONS]
+            # Of the era that asks this way; the other one is negotiated by `initialize`.
+            supported = list(STATELESS_VERSIONS)
             data = {"supported": supported, "requested": request.text(VERSION_HEADER)}
         id_json = elements[0].id_json if len(elements) == 1 else "null"
         reply.send(refused.http_status, headers, refused_answer(id_json, refused, data))
@@ -252,6 +283,9 @@ _NO_METHOD: Final = Refused(
 _NO_SESSION: Final = Refused(
     code="no_session", reason="there is no such session", http_status=404, rpc_code=NO_SESSION
 )
+_NO_BODY: Final = Refused(
+    code="body_size", reason="a question about health has no body", http_status=413
+)
 _UNAUTHENTICATED: Final = Refused(
     code="unauthenticated",
     reason="present a grant for this server as a bearer token",
@@ -265,7 +299,7 @@ def _session(request: HttpRequest, server: _Server, caller: Caller) -> Session |
     session_id = request.text(SESSION_HEADER)
     if session_id is None:
         return None
-    if not 0 < len(session_id) <= _SESSION_ID_MAX or not session_id.isprintable():
+    if not 0 < len(session_id) <= SESSION_ID_MAX or not session_id.isprintable():
         return _NO_SESSION
     return server.upstream.session(session_id, caller) or _NO_SESSION
 

@@ -64,7 +64,7 @@ class Exchange:
         self.reply.send(status, JSON_HEADERS, body)
 
     def fail(self, status: int, code: int, text: str) -> None:
-        """Answer with a JSON-RPC error of our own."""
+        """Answer with a JSON-RPC error of our own, unrecorded: see `own_answers.say`."""
         id_json = self.message.id_json if self.message is not None else "null"
         self.answer(status, error_answer(id_json or "null", code, text))
 

@@ -4,6 +4,7 @@ The proxy reads, forwards and answers. Who is calling, whether a call goes throu
 recorded and which tools are shown is asked of a `Gate`, which a process provides.
 """
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -32,6 +33,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, object]
     protocol_version: str  # empty where nothing said one
     request_bytes: int
+    goes_on_with: str | None = None  # the server's state, where it goes on after more input
 
 
 class Forward(msgspec.Struct, frozen=True):
@@ -40,7 +42,6 @@ class Forward(msgspec.Struct, frozen=True):
     `warning` is put beside the answer as one more text, where there is one.
     """
 
-    decision_id: str
     token: object
     warning: str = ""
 
@@ -59,6 +60,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     response_bytes: int
     rpc_error_code: int | None = None
     detail: str = ""
+    request_state: str | None = None  # to be shown again by the request that goes on with the call
 
 
 class BadRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,18 @@ class BadRequest(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     wire_tool: str
     request_bytes: int
+    peer: str = ""  # the address it came from; empty on stdio
+
+
+class BadAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that an upstream said and that nobody is given."""
+
+    server: str
+    code: str  # stable word
+    reason: str
+    size_bytes: int
+    caller: Caller | None = None  # who would have been given it, where that can be said
+    method: str = ""
 
 
 class Gate(Protocol):
@@ -104,10 +118,26 @@ class Gate(Protocol):
         """Record a refusal; it is answered when this returns."""
         ...
 
-    def visible(self, server: str, caller: Caller, tools: list[object]) -> list[object]:
-        """Those of a listing's tools that the caller may see, changed or not, in their order."""
+    def withheld(self, bad: BadAnswer) -> None:
+        """Record that something of an upstream's was not passed on; never waits."""
+        ...
+
+    def visible(
+        self, server: str, caller: Caller, tools: list[object], *, more: bool
+    ) -> list[object]:
+        """Those of a listing's tools that the caller may see, changed or not, in their order.
+
+        Asked once for every page that a server has answered; `more` says that another follows.
+        """
+        ...
+
+    def watch_tools(self, server: str, changed: Callable[[], None]) -> None:
+        """Call `changed`, from now on, whenever `visible` may answer otherwise for a server."""
         ...
 
     def method_allowed(self, server: str, caller: Caller, method: str) -> bool:
-        """Whether a request that is no tool call may pass. Asked for every such method."""
+        """Whether a request that is no tool call may pass, from a client or to one.
+
+        Asked for every such method.
+        """
         ...

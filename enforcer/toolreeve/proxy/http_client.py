@@ -9,6 +9,7 @@ waits any more.
 
 import asyncio
 import collections
+import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
@@ -16,8 +17,11 @@ from urllib.parse import urlsplit
 import httptools
 import msgspec
 
+from toolreeve.proxy.pace import PaceBounds
+
 _LOW_WATER: Final = 64 * 1024
 NEVER: Final = float("inf")
+_VERSIONS: Final = ("1.0", "1.1")
 
 
 class UpstreamBounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,16 +29,22 @@ class UpstreamBounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     `idle_seconds_max` is how long a connection is kept without use; it stays below the five
     seconds after which common servers close theirs. `silence_seconds_max` counts while a body is
-    being read; streams that wait for events have none.
+    being read; streams that wait for events have none. `whole_seconds_max` is for an answer that is
+    taken whole, however steadily it drips; `answer_seconds_max` for any answer that is no endless
+    stream, and `answer_bytes_max` for one body, or one event.
     """
 
     connect_seconds_max: float = 5.0
     head_seconds_max: float = 300.0
     silence_seconds_max: float = 300.0
+    whole_seconds_max: float = 300.0
+    answer_seconds_max: float = 3600.0
     idle_seconds_max: float = 4.0
     connections_max: int = 1024
     wait_seconds_max: float = 10.0
     header_bytes_max: int = 64 * 1024
+    answer_bytes_max: int = 256 * 1024 * 1024
+    pace: PaceBounds = PaceBounds()
 
 
 class UpstreamError(Exception):
@@ -109,11 +119,12 @@ class HttpResponse:
 
         Raises UpstreamError when the body breaks off.
         """
+        if int(self.headers.get(b"content-length", b"0")) > bytes_max:
+            return None
         self._high_water = max(bytes_max + 1, _LOW_WATER)
-        if self._buffered <= bytes_max:
+        if not self.complete and self._buffered <= bytes_max:
             self._connection.read_on()  # the head may have come with more than a little body
-        while not self.complete and self._buffered <= bytes_max:
-            await self._changed()
+            await self._until_whole(bytes_max)
         if self._buffered > bytes_max:
             return None
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -121,9 +132,28 @@ class HttpResponse:
         self._buffered = 0
         return body
 
+    async def _until_whole(self, bytes_max: int) -> None:
+        try:
+            async with asyncio.timeout(self._connection.bounds.whole_seconds_max):
+                while not self.complete and self._buffered <= bytes_max:
+                    await self._changed()
+        except TimeoutError:
+            detail = "the upstream did not answer to the end in time"
+            raise UpstreamError(detail, sent=True, timed_out=True) from None
+
     async def parts(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises UpstreamError when it breaks off."""
+        """The body as it comes.
+
+        Raises UpstreamError when it breaks off or, where it is no stream of events, is longer than
+        an answer may be.
+        """
         self._high_water = _LOW_WATER
+        bytes_max = self.bounds.answer_bytes_max
+        if self.is_stream:
+            bytes_max = sys.maxsize
+        elif int(self.headers.get(b"content-length", b"0")) > bytes_max:
+            raise too_long(bytes_max)
+        total = 0
         while True:
             while not self._chunks and not self.complete:
                 await self._changed()
@@ -131,9 +161,22 @@ class HttpResponse:
                 return
             part = self._chunks.popleft()
             self._buffered -= len(part)
+            total += len(part)
+            if total > bytes_max:
+                raise too_long(bytes_max)
             if self._buffered <= _LOW_WATER:
                 self._connection.read_on()
             yield part
+
+    @property
+    def bounds(self) -> UpstreamBounds:
+        return self._connection.bounds
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether its body is a stream of events."""
+        kind = self.headers.get(b"content-type", b"").partition(b";")[0]
+        return kind.strip().lower() == b"text/event-stream"
 
     @property
     def at_end(self) -> bool:
@@ -176,6 +219,10 @@ class HttpResponse:
             waiter.set_result(None)
 
 
+def too_long(bytes_max: int) -> UpstreamError:
+    return UpstreamError(f"the upstream's answer is longer than {bytes_max} bytes", sent=True)
+
+
 class Keeper(Protocol):
     """Keeps connections while nobody uses them."""
 
@@ -192,7 +239,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, pool: Keeper) -> None:
         self._pool = pool
-        self._bounds = pool.bounds
+        self.bounds = pool.bounds
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -202,6 +249,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._paused = False
         self._silence_seconds_max = NEVER
         self.deadline = NEVER
+        self._last_deadline = NEVER  # of the whole answer, however much is heard meanwhile
         self.used = False
         self.heard = False  # something of the present answer has come
 
@@ -214,7 +262,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._response = HttpResponse(self)
         self._header_bytes = 0
         self.heard = False
-        self.deadline = self._loop.time() + head_seconds
+        now = self._loop.time()
+        self.deadline = now + head_seconds
+        endless = silence_seconds == NEVER
+        self._last_deadline = NEVER if endless else now + self.bounds.answer_seconds_max
         self._silence_seconds_max = silence_seconds
         self._transport.write(request)
         return self._response
@@ -223,10 +274,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self._response is not response:
             return
         self._response = None
+        self._last_deadline = NEVER
         if response.complete and self._keep and self.open:
             self.read_on()
             self.used = True
-            self.deadline = self._loop.time() + self._bounds.idle_seconds_max
+            self.deadline = self._loop.time() + self.bounds.idle_seconds_max
             self._pool.given_back(self)
         else:
             self.close()
@@ -248,7 +300,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def sweep(self, now: float) -> None:
-        if now < self.deadline:
+        if now < self.deadline and now < self._last_deadline:
             return
         if self._response is not None:
             what = "while answering" if self.heard else "in time"
@@ -279,7 +331,7 @@ class UpstreamConnection(asyncio.Protocol):
                 response.failed(UpstreamError(f"not an HTTP answer: {problem}", sent=True))
                 self.close()
             return
-        if not response.head_complete and self._header_bytes > self._bounds.header_bytes_max:
+        if not response.head_complete and self._header_bytes > self.bounds.header_bytes_max:
             response.failed(UpstreamError("the answer's headers are too long", sent=True))
             self.close()
         elif response.head_complete and not self._paused and not response.complete:
@@ -312,11 +364,17 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         response = self._response
-        if response is None:
+        if response is None or response.head_complete:
+            self._keep = False  # one answer more than there were requests
             return
         status = self._parser.get_status_code()
         if status < 200:
             response.headers.clear()
+            return
+        coding = response.headers.get(b"transfer-encoding", b"chunked")
+        if coding.lower() != b"chunked" or self._parser.get_http_version() not in _VERSIONS:
+            response.failed(UpstreamError("not HTTP/1.1 as it is spoken here", sent=True))
+            self.close()
             return
         response.status = status
         response.head_complete = True
@@ -324,8 +382,9 @@ class UpstreamConnection(asyncio.Protocol):
         response.wake()
 
     def on_body(self, body: bytes) -> None:
-        if self._response is not None and body:
-            self._response.received(body)
+        response = self._response
+        if body and response is not None and response.head_complete and not response.complete:
+            response.received(body)
 
     def on_message_complete(self) -> None:
         response = self._response

@@ -75,6 +75,11 @@ class HttpReply:
         if self._connection.drained is not None:
             await self._connection.drained
 
+    def insert(self, data: bytes) -> None:
+        """Send a short part of the body at once, between two others, however slow the client."""
+        assert self._chunked, "a body of a given length takes no insertions"
+        self._connection.put(b"%x\r\n%b\r\n" % (len(data), data))
+
     def end(self) -> None:
         """The body is complete."""
         self.ended = True

@@ -7,10 +7,12 @@ that nobody here speaks.
 """
 
 from collections.abc import Collection
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
+from toolreeve.proxy.gate import Caller
 from toolreeve.proxy.strictjson import Refused
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -35,21 +37,34 @@ _SINGLE: Final = frozenset(
     }
 )
 _PARAM_PREFIX: Final = b"mcp-param-"
+PORT_MAX: Final = 65_535
+
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
 
 
 class HttpBounds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one client may take, in bytes, counts and seconds."""
+    """What clients may take, in bytes, counts and seconds.
 
-    header_bytes_max: int = 16 * 1024
-    header_count_max: int = 100
-    body_bytes_max: int = 4 * 1024 * 1024
-    header_seconds_max: float = 10.0
-    body_seconds_max: float = 15.0
-    idle_seconds_max: float = 75.0
-    stalled_write_seconds_max: float = 60.0
-    linger_seconds_max: float = 2.0
-    connections_max: int = 10_000
-    pipelined_max: int = 16
+    `..._per_peer_max` is for those who have shown no grant yet, by their address. A connection on
+    which nothing is read or written any more is idle; a write is stalled when the client takes
+    less than 64 KiB of what waits for it in so many seconds.
+    """
+
+    header_bytes_max: Annotated[int, Meta(ge=1_024)] = 16 * 1024
+    header_count_max: Count = 100
+    body_bytes_max: Annotated[int, Meta(ge=1_024, le=1 << 30)] = 4 * 1024 * 1024
+    header_seconds_max: Seconds = 10.0
+    body_seconds_max: Seconds = 15.0
+    idle_seconds_max: Seconds = 75.0
+    stalled_write_seconds_max: Seconds = 60.0
+    linger_seconds_max: Seconds = 2.0
+    connections_max: Count = 10_000
+    connections_per_peer_max: Count = 1_024
+    connections_per_grant_max: Count = 4_096
+    streams_per_grant_max: Count = 1_024
+    pipelined_max: Count = 16
 
 
 class HttpRequest:
@@ -57,26 +72,34 @@ class HttpRequest:
 
     __slots__ = (
         "body",
+        "caller",
         "chunks",
         "close",
         "endless",
         "gone",
         "header_bytes",
+        "header_count",
         "headers",
         "method",
+        "peer",
         "received_bytes",
         "refused",
         "shielded",
         "target",
+        "wire_bytes",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "") -> None:
+        self.peer = peer  # by what name its sender is counted, before it has shown a grant
+        self.caller: Caller | None = None  # whose grant it has shown
         self.method = b""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}  # names in lower case
         self.header_bytes = 0
+        self.header_count = 0
         self.chunks: list[bytes] = []
         self.received_bytes = 0
+        self.wire_bytes = 0  # that it took to carry the body, where it came in pieces
         self.body = b""
         self.close = False  # the connection ends with the answer
         self.endless = False  # its answer is a stream without end
@@ -86,6 +109,7 @@ class HttpRequest:
 
     def add_header(self, name: bytes, value: bytes) -> None:
         self.header_bytes += len(name) + len(value) + 4
+        self.header_count += 1
         name = name.lower()
         value = value.strip(b" \t")
         held = self.headers.get(name)
@@ -103,6 +127,12 @@ class HttpRequest:
         """A header's value, or None where it is absent."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether its head announces no body."""
+        length = self.headers.get(b"content-length", b"0")
+        return int(length) == 0 and b"transfer-encoding" not in self.headers
 
     @property
     def path(self) -> bytes:
@@ -131,7 +161,7 @@ class HeadRules:
             return request.refused
         if (
             request.header_bytes > self._bounds.header_bytes_max
-            or len(headers) > self._bounds.header_count_max
+            or request.header_count > self._bounds.header_count_max
             or len(request.target) > self._bounds.header_bytes_max
         ):
             return Refused(code="headers", reason="too many or too long headers", http_status=431)
@@ -191,4 +221,4 @@ def body_too_long(bounds: HttpBounds) -> Refused:
 
 def _without_port(host: bytes) -> bytes:
     name, mark, port = host.rpartition(b":")
-    return name if mark and port.isdigit() else host
+    return name if mark and port.isdigit() and int(port[:6]) <= PORT_MAX else host

@@ -15,14 +15,15 @@ from toolreeve.proxy.strictjson import Refused, parse
 
 TTL_MS_MAX: Final = 5_000
 
-Visible = Callable[[list[object]], list[object]]
+Visible = Callable[[list[object], bool], list[object]]
+"""What is shown of a page's tools; told too whether another page follows."""
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """A filtered answer to tools/list, and every tool that stood in the one that came."""
+    """A filtered answer to tools/list, and the tools that are left in it."""
 
     raw: bytes
-    tools: list[object]
+    shown: list[object]
 
 
 _encode = msgspec.json.Encoder().encode
@@ -47,12 +48,15 @@ def filter_listing(raw: bytes, visible: Visible, *, stateless: bool) -> Listing 
         return _unreadable("the answer to tools/list holds no array of tools")
     if not all(_is_tool(tool) for tool in tools):
         return _unreadable("a tool in the list is no object with a name")
-    shown: dict[str, object] = {**result, "tools": visible(tools)}
+    if len({str(tool["name"]) for tool in tools if is_object(tool)}) != len(tools):
+        return _unreadable("two tools in the list have one name")
+    kept = visible(tools, bool(result.get("nextCursor")))
+    shown: dict[str, object] = {**result, "tools": kept}
     if stateless or "cacheScope" in shown or "ttlMs" in shown:
         shown["cacheScope"] = "private"
     if "ttlMs" in shown:
         shown["ttlMs"] = _short(shown["ttlMs"])
-    return Listing(_encode({**response, "result": shown}), tools)
+    return Listing(_encode({**response, "result": shown}), kept)
 
 
 def _short(ttl_ms: object) -> int:

@@ -23,7 +23,7 @@ from toolreeve.proxy.message import (
     Message,
 )
 from toolreeve.proxy.shapes import is_object
-from toolreeve.proxy.strictjson import INVALID_REQUEST, Refused
+from toolreeve.proxy.strictjson import INVALID_PARAMS, INVALID_REQUEST, Refused
 
 SESSION_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 STATELESS_VERSIONS: Final = ("2026-07-28",)
@@ -82,6 +82,8 @@ def contradiction(request: HttpRequest, message: Message, era: Era) -> Refused |
             reason="in this protocol version clients send requests, not responses",
             rpc_code=INVALID_REQUEST,
         )
+    if message.kind is Kind.REQUEST and claimed is None:
+        return _no_version()
     if message.kind is Kind.REQUEST and claimed != request.text(VERSION_HEADER):
         return _mismatch("MCP-Protocol-Version does not match the body's protocol version")
     method = request.text(METHOD_HEADER)
@@ -94,6 +96,23 @@ def contradiction(request: HttpRequest, message: Message, era: Era) -> Refused |
     if named is not None and decode_header(request.text(NAME_HEADER)) != named:
         return _mismatch(f"Mcp-Name does not match the body's {member}")
     return None
+
+
+def encode_header(value: str) -> bytes:
+    """A value as a header can hold it; `decode_header` gives it back."""
+    plain = value.isascii() and value.isprintable() and value == value.strip()
+    if plain and _ENCODED.fullmatch(value) is None:
+        return value.encode()
+    return b"=?base64?%b?=" % base64.b64encode(value.encode())
+
+
+def routing_headers(message: Message) -> dict[bytes, bytes]:
+    """The headers that say what a request of the stateless era does."""
+    headers = {METHOD_HEADER: message.method.encode()}
+    named = message.params.get(_NAMED_BY.get(message.method, ""))
+    if isinstance(named, str):
+        headers[NAME_HEADER] = encode_header(named)
+    return headers
 
 
 def decode_header(value: str | None) -> str | None:
@@ -142,6 +161,25 @@ class ParamHeaders:
             headers = {param.header for param in found}
             valid = len(headers) == len(found) <= _PARAMS_MAX
             self._params[name] = found if valid else ()
+
+    def knows(self, tool: str) -> bool:
+        """Whether a list has shown it."""
+        return tool in self._params
+
+    def written(self, message: Message) -> dict[bytes, bytes]:
+        """The headers that a call of a known tool needs."""
+        headers: dict[bytes, bytes] = {}
+        for param in self._params.get(message.name, ()):
+            value = _at(message.arguments, param.path)
+            if isinstance(value, bool):
+                headers[param.header] = b"true" if value else b"false"
+            elif isinstance(value, str | int | float):
+                headers[param.header] = encode_header(str(value))
+        return headers
+
+    def forget(self) -> None:
+        """Know nothing any more; what may be seen has changed."""
+        self._params.clear()
 
     def contradiction(self, request: HttpRequest, message: Message) -> Refused | None:
         """Where a tool call's parameter headers and its arguments disagree."""
@@ -196,6 +234,14 @@ def _same(kind: str, value: object, header: str) -> bool:
             return int(header.partition(".")[0]) == int(value)
         return header == str(value)
     return False
+
+
+def _no_version() -> Refused:
+    return Refused(
+        code="params",
+        reason=f"a request names its protocol version in _meta[{PROTOCOL_VERSION_META!r}]",
+        rpc_code=INVALID_PARAMS,
+    )
 
 
 def _mismatch(reason: str) -> Refused:

@@ -7,6 +7,7 @@ like a tool call. Members that nobody knows stay: they are passed on untouched.
 """
 
 import enum
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Final
@@ -26,12 +27,16 @@ TOOLS_CALL: Final = "tools/call"
 TOOLS_LIST: Final = "tools/list"
 INITIALIZE: Final = "initialize"
 SUBSCRIBE: Final = "subscriptions/listen"  # its answer is a stream that stays open
+CANCELLED: Final = "notifications/cancelled"
 PROTOCOL_VERSION_META: Final = "io.modelcontextprotocol/protocolVersion"
 SUBSCRIPTION_META: Final = "io.modelcontextprotocol/subscriptionId"
 
-NAME_LENGTH_MAX: Final = 256
+NAME_LENGTH_MAX: Final = 128
 METHOD_LENGTH_MAX: Final = 256
 ID_LENGTH_MAX: Final = 256
+# What a reader that has only doubles takes for no other integer. An id beyond it would be another
+# request's there than here.
+ID_INTEGER_MAX: Final = 2**53 - 1
 
 _ENVELOPE_KEYS: Final = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 # Members of `params` that decide what a request does, for the methods that name something.
@@ -46,6 +51,10 @@ _NAMING_METHODS: Final = frozenset({TOOLS_CALL, "prompts/get", "resources/read"}
 _GUARDED_LETTERS: Final = {"toolscall": TOOLS_CALL, "toolslist": TOOLS_LIST}
 _GUARDED: Final = frozenset(_GUARDED_LETTERS.values())
 _BATCH_ELEMENTS_MAX: Final = 100
+_PLAIN_NAME: Final = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9_.-]{{0,{NAME_LENGTH_MAX - 1}}}")
+_ESCAPED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
+_STEPS: Final = re.compile(r"[/\\]")
+_DOT_ABOVE: Final = "\u0307"  # what a capital I with a dot leaves behind
 
 
 class Kind(enum.Enum):
@@ -70,6 +79,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_call(self) -> bool:
         return self.method == TOOLS_CALL
+
+    @property
+    def goes_on_with(self) -> str | None:
+        """The server's state that a call shows which goes on after more input.
+
+        Empty where the server gave none, and None for a call that begins.
+        """
+        state = self.params.get("requestState")
+        if isinstance(state, str):
+            return state
+        return "" if "inputResponses" in self.params else None
 
     @property
     def meta(self) -> Mapping[str, object]:
@@ -238,16 +258,32 @@ def _named(method: str, params: dict[str, object]) -> tuple[str, dict[str, objec
     name = params.get("name")
     if not isinstance(name, str) or not name:
         return _params_refused("name", "a tool call names its tool with a string")
-    if len(name) > NAME_LENGTH_MAX:
-        return _params_refused("name", f"a tool's name has at most {NAME_LENGTH_MAX} characters")
-    if not _printable(name):
-        return _params_refused("name", "a tool's name holds no control or invisible characters")
+    if _PLAIN_NAME.fullmatch(name) is None:
+        refused = _name_refused(name)
+        if refused is not None:
+            return refused
     if "arguments" not in params:
         return name, {}
     arguments = params["arguments"]
     if not is_object(arguments):
         return _params_refused("arguments", "arguments is an object where it stands at all")
     return name, arguments
+
+
+def _name_refused(name: str) -> Refused | None:
+    """What is wrong with a name that is not of the plain kind: what some programs read otherwise.
+
+    They trim it, bring it into another form of Unicode, undo its escapes or walk it as a path.
+    """
+    if len(name) > NAME_LENGTH_MAX:
+        return _params_refused("name", f"a tool's name has at most {NAME_LENGTH_MAX} characters")
+    if not _printable(name):
+        return _params_refused("name", "a tool's name holds no control or invisible characters")
+    if name.strip() != name or unicodedata.normalize("NFKC", name) != name:
+        return _params_refused("name", "a tool's name stands in its plain form, without blanks")
+    if _ESCAPED.search(name) or {".", ".."} & set(_STEPS.split(name)):
+        return _params_refused("name", "a tool's name holds no escapes and no steps of a path")
+    return None
 
 
 def _method_refused(method: str, *, has_id: bool) -> Refused | None:
@@ -272,7 +308,9 @@ def _id_refused(number: object) -> Refused | None:
             return None
         return Refused(code="id", reason=f"an id has at most {ID_LENGTH_MAX} characters")
     if isinstance(number, int) and not isinstance(number, bool):
-        return None
+        if abs(number) <= ID_INTEGER_MAX:
+            return None
+        return Refused(code="id", reason="an id is an integer below 2 to the 53rd, or a string")
     return Refused(code="id", reason="an id is a string or an integer")
 
 
@@ -296,9 +334,13 @@ def _printable(text: str) -> bool:
 
 
 def _folded(text: str) -> str:
-    if text.isascii():
+    """Text as the most careless program reads it: any case, any form, nothing that is not seen."""
+    if not text.isascii():
+        # By way of capitals, because some programs compare those: there a dotless i is an I.
+        text = unicodedata.normalize("NFKC", text).upper().casefold().replace(_DOT_ABOVE, "")
+    elif text.isalnum():
         return text.lower()
-    return unicodedata.normalize("NFKC", text).casefold()
+    return "".join(sign for sign in text if sign.isprintable() and sign != " ").lower()
 
 
 def _letters(method: str) -> str:

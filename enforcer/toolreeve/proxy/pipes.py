@@ -7,6 +7,7 @@ pipe would not take.
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import select
 import stat
@@ -15,6 +16,10 @@ from collections.abc import Callable, Generator
 from typing import Final
 
 _READ_BYTES: Final = 256 * 1024
+_PIPE_BYTES: Final = 256 * 1024
+_OTHER_LINE_ENDS: Final = tuple(
+    (chr(number).encode(), b"\\u%04x" % number) for number in (0x85, 0x2028, 0x2029)
+)
 
 
 class LineSplitter:
@@ -57,8 +62,29 @@ class LineSplitter:
         return self._held_bytes
 
 
+def one_line(json: bytes) -> bytes:
+    """The same JSON without raw characters at which some programs end a line beside LF.
+
+    In JSON they can stand in strings only, where an escape means the same.
+    """
+    for raw, escaped in _OTHER_LINE_ENDS:
+        if raw in json:
+            json = json.replace(raw, escaped)
+    return json
+
+
 def _without_cr(line: bytes) -> bytes:
     return line[:-1] if line.endswith(b"\r") else line
+
+
+def widen(fd: int) -> None:
+    """Let a pipe we write to hold a long line whole, so that each side is woken once for it.
+
+    Takes a fifth off the processor time of 100 kB lines. Not for a pipe we read: that its writer
+    must soon wait is what holds a flood back. Where the system allows no more, it stays as it is.
+    """
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 class PipeReader:

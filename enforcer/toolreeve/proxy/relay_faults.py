@@ -1,9 +1,9 @@
 """What a relay does when its upstream does not answer, and what the client is told."""
 
-from toolreeve.proxy.answers import BROKEN_OFF, TIMED_OUT, UNREACHABLE, error_answer
 from toolreeve.proxy.exchange import Exchange
 from toolreeve.proxy.http_client import UpstreamError
-from toolreeve.proxy.sse import message_event
+from toolreeve.proxy.own_answers import CANCELLED_BY_CLIENT, broken_off, say, timed_out, unreachable
+from toolreeve.proxy.screen import Screen
 
 
 def park(exchange: Exchange, detail: str, *, resumable: bool) -> bool:
@@ -11,40 +11,50 @@ def park(exchange: Exchange, detail: str, *, resumable: bool) -> bool:
     session = exchange.session
     if not resumable or exchange.answered or session is None or exchange.flight is None:
         return False
+    if session.cancelled(exchange.key):
+        return False
     exchange.parked = True
     session.park(exchange.key, detail)
     return True
 
 
-async def answer_in_stream(exchange: Exchange, detail: str, problem: UpstreamError | None) -> None:
-    """A stream is over, its answer never came and never will: say so on it."""
-    timed_out = problem is not None and problem.timed_out
+async def no_answer_came(
+    screen: Screen, exchange: Exchange, detail: str, problem: UpstreamError | None
+) -> None:
+    """A stream is over, its answer never came and never will: say so on it.
+
+    Nothing is said to a client that has cancelled the request: it waits for no answer.
+    """
+    late = problem is not None and problem.timed_out
+    session = exchange.session
+    if session is not None and session.cancelled(exchange.key):
+        if exchange.flight is not None:
+            exchange.flight.end("unknown", detail=CANCELLED_BY_CLIENT)
+        exchange.reply.end()
+        return
     if exchange.flight is not None:
-        exchange.flight.end("timeout" if timed_out else "unknown", detail=detail)
-    assert exchange.message is not None
-    code = TIMED_OUT if timed_out else BROKEN_OFF
-    error = error_answer(exchange.message.id_json, code, detail)
-    await exchange.reply.write(message_event(error))
-    exchange.reply.end()
+        exchange.flight.end("timeout" if late else "unknown", detail=detail)
+    await say(screen, exchange, timed_out(detail) if late else broken_off(detail))
 
 
-def unreached(exchange: Exchange, problem: UpstreamError) -> None:
+async def unreached(screen: Screen, exchange: Exchange, problem: UpstreamError) -> None:
+    """Not even the beginning of an answer came."""
+    detail = problem.detail
     if exchange.flight is not None:
         if not problem.sent:
-            exchange.flight.end("not_sent", detail=problem.detail)
-        elif problem.timed_out:
-            exchange.flight.end("timeout", detail=problem.detail)
+            exchange.flight.end("not_sent", detail=detail)
         else:
-            exchange.flight.end("unknown", detail=problem.detail)
+            exchange.flight.end("timeout" if problem.timed_out else "unknown", detail=detail)
     if problem.timed_out:
-        exchange.fail(504, TIMED_OUT, problem.detail)
+        await say(screen, exchange, timed_out(detail))
     else:
-        exchange.fail(502, BROKEN_OFF if problem.sent else UNREACHABLE, problem.detail)
+        await say(screen, exchange, broken_off(detail) if problem.sent else unreachable(detail))
 
 
-def broken_off(exchange: Exchange, problem: UpstreamError) -> None:
+async def broke_off(screen: Screen, exchange: Exchange, problem: UpstreamError) -> None:
     """The body broke off: say so where that can still be said, else break off too."""
     if exchange.flight is not None:
         exchange.flight.end("timeout" if problem.timed_out else "unknown", detail=problem.detail)
     if not exchange.reply.started:
-        exchange.fail(504 if problem.timed_out else 502, BROKEN_OFF, problem.detail)
+        said = timed_out if problem.timed_out else broken_off
+        await say(screen, exchange, said(problem.detail))

@@ -42,16 +42,29 @@ _KEPT_BACK: Final = _HOP | {
     b"x-forwarded-proto",
     b"x-real-ip",
 }
-# A login, a redirect or a cookie of the upstream's would lead the client past us.
+# A login, a redirect or a cookie of the upstream's would lead the client past us; others speak for
+# this origin to a browser, or give orders to a web server in front of us.
 _NOT_RETURNED: Final = _HOP | {
-    b"date",
-    b"server",
-    b"location",
-    b"set-cookie",
-    b"www-authenticate",
     b"alt-svc",
+    b"clear-site-data",
     b"content-encoding",
+    b"content-location",
+    b"date",
+    b"link",
+    b"location",
+    b"nel",
+    b"refresh",
+    b"report-to",
+    b"reporting-endpoints",
+    b"server",
+    b"service-worker-allowed",
+    b"set-cookie",
+    b"set-cookie2",
+    b"sourcemap",
+    b"strict-transport-security",
+    b"www-authenticate",
 }
+_NOT_RETURNED_PREFIXES: Final = (b"access-control-", b"x-accel-", b"x-sendfile", b"x-lighttpd-")
 _LAST_EVENT: Final = b"last-event-id"
 
 
@@ -77,5 +90,21 @@ def returned(headers: Mapping[bytes, bytes], era: Era) -> list[tuple[bytes, byte
     return [
         (name, value)
         for name, value in headers.items()
-        if name not in _NOT_RETURNED and not (era is Era.STATELESS and name == SESSION_HEADER)
+        if name not in _NOT_RETURNED
+        and not name.startswith(_NOT_RETURNED_PREFIXES)
+        and not (era is Era.STATELESS and name == SESSION_HEADER)
+    ]
+
+
+def answering_back(request: HttpRequest, era: Era) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer of ours to what the upstream asked on a stream of the client's."""
+    headers = [
+        (name, value)
+        for name, value in sent_on(request, era)
+        if name not in (b"accept", b"content-type", _LAST_EVENT)
+    ]
+    return [
+        *headers,
+        (b"accept", b"application/json, text/event-stream"),
+        (b"content-type", b"application/json"),
     ]

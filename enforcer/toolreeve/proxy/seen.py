@@ -13,12 +13,15 @@ from toolreeve.proxy.gate import Ending, Gate, Outcome
 from toolreeve.proxy.message import SUBSCRIPTION_META
 from toolreeve.proxy.shapes import is_object
 
+UNREADABLE: Final = "?"  # in the place of a method that a server asks for in no readable way
+_KNOWN: Final = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _JSON_WHITESPACE: Final = b" \t\r\n"
 
 
 class Seen(msgspec.Struct):
     """The envelope of a message from upstream; absent members are UNSET."""
 
+    jsonrpc: object = msgspec.UNSET
     id: object = msgspec.UNSET
     method: object = msgspec.UNSET
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -48,11 +51,21 @@ class Seen(msgspec.Struct):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """How a response says the call ended."""
+    """How a response says the request ended.
+
+    `asked` are the methods of what the server asks its client in it, before it goes on;
+    `request_state` is what it wants to be shown then.
+    """
 
     outcome: Outcome
     rpc_error_code: int | None = None
     detail: str = ""
+    asked: tuple[str, ...] = ()
+    request_state: str | None = None
+
+
+_SUCCEEDED: Final = Finding("success")
+_FAILED: Final = Finding("tool_error")
 
 
 class _Error(msgspec.Struct):
@@ -62,6 +75,16 @@ class _Error(msgspec.Struct):
 class _Result(msgspec.Struct, rename="camel"):
     is_error: object = None
     result_type: object = None
+    request_state: object = None
+    input_requests: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Introduction(msgspec.Struct, rename="camel"):
+    protocol_version: object = None
+
+
+class _Asked(msgspec.Struct):
+    method: object = None
 
 
 class _Listing(msgspec.Struct):
@@ -74,17 +97,38 @@ class _Params(msgspec.Struct):
     meta: object = msgspec.field(name="_meta", default=None)
 
 
+class _Plain(Seen, forbid_unknown_fields=True):
+    """A message with no other members."""
+
+
+_plain_decoder = msgspec.json.Decoder(_Plain)
 _seen_decoder = msgspec.json.Decoder(Seen)
+_members_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _error_decoder = msgspec.json.Decoder(_Error)
 _result_decoder = msgspec.json.Decoder(_Result)
+_introduction_decoder = msgspec.json.Decoder(_Introduction)
+_asked_decoder = msgspec.json.Decoder(dict[str, _Asked])
 _listing_decoder = msgspec.json.Decoder(_Listing)
 _params_decoder = msgspec.json.Decoder(_Params)
 _DECODE_FAILURES = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def look(raw: bytes) -> Seen | None:
-    """The envelope of one message, or None where the bytes are no JSON object."""
+    """The envelope of one message, or None where the bytes are no JSON object.
+
+    Nor is it one where a member differs from a known one by its letters' case alone: some clients
+    would take it for that.
+    """
     try:
+        return _plain_decoder.decode(raw)
+    except msgspec.ValidationError:
+        pass  # another member, or no object
+    except _DECODE_FAILURES:
+        return None
+    try:
+        members = _members_decoder.decode(raw)
+        if any(name.casefold() in _KNOWN and name not in _KNOWN for name in members):
+            return None
         return _seen_decoder.decode(raw)
     except _DECODE_FAILURES:
         return None
@@ -93,18 +137,45 @@ def look(raw: bytes) -> Seen | None:
 def finding(seen: Seen) -> Finding:
     """Read how a call ended from its response."""
     try:
-        if isinstance(seen.error, msgspec.Raw):
+        whole = isinstance(seen.result, msgspec.Raw)
+        if isinstance(seen.error, msgspec.Raw) and not (whole and bytes(seen.error) == b"null"):
+            if whole:
+                return Finding("unknown", detail="the answer is a result and an error")
             code = _error_decoder.decode(seen.error).code
             known = isinstance(code, int) and not isinstance(code, bool) and abs(code) < 2**31
             return Finding("rpc_error", code if known and isinstance(code, int) else None)
         if isinstance(seen.result, msgspec.Raw):
             result = _result_decoder.decode(seen.result)
-            if result.result_type == "input_required":
-                return Finding("input_required")
-            return Finding("tool_error" if result.is_error is True else "success")
+            waits = result.result_type == "input_required"
+            if waits or result.input_requests is not msgspec.UNSET:
+                return _question(result, "input_required" if waits else "success")
+            return _FAILED if result.is_error is True else _SUCCEEDED
     except _DECODE_FAILURES:
         pass
     return Finding("unknown", detail="the answer could not be read")
+
+
+def _question(result: _Result, outcome: Outcome) -> Finding:
+    asked: tuple[str, ...] = ()
+    if isinstance(result.input_requests, msgspec.Raw):
+        try:
+            requests = _asked_decoder.decode(result.input_requests)
+            asked = tuple(str(one.method) for one in requests.values())
+        except _DECODE_FAILURES:
+            asked = (UNREADABLE,)
+    state = result.request_state
+    return Finding(outcome, asked=asked, request_state=state if isinstance(state, str) else None)
+
+
+def negotiated_version(seen: Seen) -> str:
+    """The protocol version that an answer to `initialize` settles on; empty where it says none."""
+    try:
+        if isinstance(seen.result, msgspec.Raw):
+            version = _introduction_decoder.decode(seen.result).protocol_version
+            return version if isinstance(version, str) else ""
+    except _DECODE_FAILURES:
+        pass
+    return ""
 
 
 def progress_token(seen: Seen) -> object:
@@ -159,6 +230,7 @@ class Flight:
         response_bytes: int = 0,
         rpc_error_code: int | None = None,
         detail: str = "",
+        request_state: str | None = None,
     ) -> None:
         """Tell the gate, unless it has been told."""
         if self.ended:
@@ -170,17 +242,18 @@ class Flight:
             response_bytes=response_bytes,
             rpc_error_code=rpc_error_code,
             detail=detail,
+            request_state=request_state,
         )
         self._gate.ended(self._token, ending)
 
-    def answered(self, seen: Seen, response_bytes: int) -> None:
+    def answered(self, found: Finding, response_bytes: int) -> None:
         """End with what a response says."""
-        found = finding(seen)
         self.end(
             found.outcome,
             response_bytes=response_bytes,
             rpc_error_code=found.rpc_error_code,
             detail=found.detail,
+            request_state=found.request_state,
         )
 
     def told(self, raw: bytes) -> bytes:

@@ -6,6 +6,7 @@ answered by us, and the server never hears of the call.
 """
 
 import asyncio
+import collections
 import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Final
 
 import structlog
 
+from toolreeve.proxy.announcing import INITIALIZED, asks_for_tools
 from toolreeve.proxy.answers import (
+    BUSY,
     INTERNAL_ERROR,
     UNAUTHENTICATED,
     error_answer,
@@ -22,26 +25,21 @@ from toolreeve.proxy.answers import (
 )
 from toolreeve.proxy.child import Child, ChildBounds
 from toolreeve.proxy.gate import BadRequest, Caller, Gate, Refusal, ToolCall
-from toolreeve.proxy.listing import filter_listing
-from toolreeve.proxy.message import (
-    INITIALIZE,
-    TOOLS_LIST,
-    Element,
-    Kind,
-    Message,
-    NotAMessage,
-    read,
-)
+from toolreeve.proxy.message import CANCELLED, Element, Kind, Message, NotAMessage, read
+from toolreeve.proxy.own_answers import CANCELLED_BY_CLIENT, method_denied
 from toolreeve.proxy.pipes import LineSplitter, PipeReader, PipeWriter, unblocked
-from toolreeve.proxy.seen import Flight, Seen, look
+from toolreeve.proxy.screen import Screen
+from toolreeve.proxy.seen import Flight
 from toolreeve.proxy.sessions import ID_IN_USE, OPEN_REQUESTS_MAX
-from toolreeve.proxy.strictjson import INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, Refused
+from toolreeve.proxy.strictjson import PARSE_ERROR, Refused
+from toolreeve.proxy.subscription import methods_needed
+from toolreeve.proxy.wrap_back import Pending, WayBack
 
 log = structlog.get_logger()
 
 CLIENT_LINE_BYTES_MAX: Final = 4 * 1024 * 1024
 _HIGH_WATER: Final = 1024 * 1024
-_CANCELLED: Final = "notifications/cancelled"
+_TASKS_MAX: Final = OPEN_REQUESTS_MAX  # lines that are being decided or refused
 
 _TOO_LONG: Final = Refused(
     code="line_size",
@@ -51,6 +49,7 @@ _TOO_LONG: Final = Refused(
 _BARE_CR: Final = Refused(
     code="bare_cr", reason="a carriage return stands inside a line", rpc_code=PARSE_ERROR
 )
+_BUSY: Final = Refused(code="busy", reason="the server does not read", rpc_code=BUSY)
 _UNAUTHENTICATED: Final = Refused(
     code="unauthenticated", reason="no valid grant for this server", rpc_code=UNAUTHENTICATED
 )
@@ -77,26 +76,22 @@ async def wrap(
         return await pump.run(command, environ, cwd, bounds)
 
 
-class _Open:
-    """A request of the client's that has not been answered."""
-
-    __slots__ = ("being_decided", "cancelled", "flight", "lists_tools")
-
-    def __init__(self, *, is_call: bool, lists_tools: bool) -> None:
-        self.flight: Flight | None = None
-        self.being_decided = is_call
-        self.lists_tools = lists_tools
-        self.cancelled = False
-
-
 class _Pump:
     def __init__(self, gate: Gate, server: str, stdin_fd: int, stdout_fd: int) -> None:
         self._gate = gate
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._lines = LineSplitter(CLIENT_LINE_BYTES_MAX)
-        self._open: dict[str, _Open] = {}
-        self._version = ""
+        self._pending: dict[str, Pending] = {}
+        self._screen = Screen(server, gate)
+        self._back = WayBack(
+            self._screen,
+            self._pending,
+            to_client=self._to_client,
+            to_server=self._to_server,
+            answered=self._answered,
+        )
+        self._coming: collections.deque[bytes | None] = collections.deque()  # lines not looked at
         self._tasks: set[asyncio.Task[None]] = set()
         self._client_gone: asyncio.Future[None] = self._loop.create_future()
         self._turn: asyncio.Future[None] | None = None  # done when something was answered
@@ -118,6 +113,7 @@ class _Pump:
             server=self._server,
             on_line=self._from_server,
             on_end=lambda: None,
+            on_bad=self._screen.withhold,
             cwd=cwd,
             bounds=bounds,
         )
@@ -135,7 +131,8 @@ class _Pump:
             await child.stop()
             for task in self._tasks:
                 task.cancel()
-            for entry in self._open.values():
+            for entry in self._pending.values():
+                entry.close()
                 if entry.flight is not None:
                     entry.flight.end("unknown", detail="the server ended")
             self._stdout.close()
@@ -144,28 +141,49 @@ class _Pump:
     async def _last_answers(self, child: Child, seconds: float) -> None:
         """The client has said its last: let what it asked for be decided and answered."""
         deadline = self._loop.time() + seconds
-        if self._tasks and child.running:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        while self._tasks and child.running and self._loop.time() < deadline:
+            await asyncio.wait(self._tasks, timeout=deadline - self._loop.time())
         child.close_stdin()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while self._open and child.running and not self._stdout.broken:
+                while self._awaited() and child.running and not self._stdout.broken:
                     self._turn = self._loop.create_future()
                     await asyncio.wait(
                         (self._turn, child.ended), return_when=asyncio.FIRST_COMPLETED
                     )
 
+    def _awaited(self) -> bool:
+        return any(not entry.endless for entry in self._pending.values())
+
     # From the client.
 
     def _from_client(self, data: bytes) -> None:
-        for line in self._lines.feed(data):
+        self._coming.extend(self._lines.feed(data))
+        self._take_lines()
+
+    def _take_lines(self) -> None:
+        """Take what has come as far as there is room for it, and read on when that is all."""
+        while self._coming and self._has_room():
+            line = self._coming.popleft()
             if line is None:
                 self._spawn(self._refuse(_TOO_LONG, CLIENT_LINE_BYTES_MAX))
             elif line and not line.isspace():
                 self._client_line(line)
-        child, stdin = self._child, self._stdin
-        if child is not None and stdin is not None and child.backlog_bytes > _HIGH_WATER:
-            stdin.pause()
+        if self._stdin is None:
+            return
+        if self._coming or not self._has_room():
+            self._stdin.pause()
+        else:
+            self._stdin.resume()
+
+    def _has_room(self) -> bool:
+        """Whether neither side is behind, nor we are."""
+        child = self._child
+        return (
+            len(self._tasks) < _TASKS_MAX
+            and self._stdout.waiting_bytes <= _HIGH_WATER
+            and (child is None or child.backlog_bytes <= _HIGH_WATER)
+        )
 
     def _client_line(self, line: bytes) -> None:
         if b"\r" in line:
@@ -182,12 +200,26 @@ class _Pump:
             self._spawn(self._refuse(refused, len(line), (element,), caller))
             return
         assert caller is not None
-        if message.method == INITIALIZE:
-            self._version = message.protocol_version or ""
         if message.is_call:
             self._spawn(self._call(message, caller, len(line)))
-        elif message.method != _CANCELLED or self._cancel(message):
-            self._to_server(message.raw)
+        elif message.method == CANCELLED:
+            if self._cancel(message):
+                self._to_server(message.raw)
+        else:
+            if message.method == INITIALIZED:
+                self._back.client_listens()
+            if asks_for_tools(message):
+                self._back.subscribe(str(message.id))
+            if not self._to_server(message.raw):
+                self._spawn(self._unsent(message, caller, len(line)))
+
+    async def _unsent(self, message: Message, caller: Caller, request_bytes: int) -> None:
+        element = Element(message.method, "", message.id_json or "null")
+        if message.kind is Kind.REQUEST:
+            self._back.forget(str(message.id))
+            await self._refuse(_BUSY, request_bytes, (element,), caller)
+        else:
+            await self._record(_BUSY, request_bytes, element, caller)
 
     def _judge(self, message: Message, caller: Caller | None) -> Refused | None:
         if caller is None:
@@ -195,22 +227,18 @@ class _Pump:
         if message.kind is not Kind.REQUEST:
             return None
         key = str(message.id)
-        if key in self._open or len(self._open) >= OPEN_REQUESTS_MAX:
+        if key in self._pending or len(self._pending) >= OPEN_REQUESTS_MAX:
             return ID_IN_USE
-        if not message.is_call and not self._gate.method_allowed(
-            self._server, caller, message.method
-        ):
-            return Refused(
-                code="method_denied",
-                reason=f"[POLICY DENIED] the method {message.method} is not allowed here",
-                rpc_code=METHOD_NOT_FOUND,
-            )
-        self._open[key] = _Open(is_call=message.is_call, lists_tools=message.method == TOOLS_LIST)
+        if not message.is_call:
+            for method in methods_needed(message):
+                if not self._gate.method_allowed(self._server, caller, method):
+                    return method_denied(method)
+        self._pending[key] = Pending(message)
         return None
 
     async def _call(self, message: Message, caller: Caller, request_bytes: int) -> None:
         key = str(message.id)
-        entry = self._open[key]
+        entry = self._pending[key]
         call = ToolCall(
             server=self._server,
             caller=caller,
@@ -218,45 +246,46 @@ class _Pump:
             request_id=message.id_json,
             wire_name=message.name,
             arguments=message.arguments,
-            protocol_version=message.protocol_version or self._version,
+            protocol_version=message.protocol_version or self._back.version,
             request_bytes=request_bytes,
+            goes_on_with=message.goes_on_with,
         )
         try:
             verdict = await self._gate.admit(call)
         except Exception:
             log.exception("call.failed", server=self._server)
-            del self._open[key]
+            del self._pending[key]
             self._to_client(error_answer(message.id_json, INTERNAL_ERROR, "the enforcer failed"))
             return
         if isinstance(verdict, Refusal):
-            del self._open[key]
+            del self._pending[key]
             if not entry.cancelled:
                 self._to_client(result_answer(message.id_json, verdict.result))
             return
         entry.being_decided = False
         flight = entry.flight = Flight(self._gate, verdict.token, verdict.warning)
         if entry.cancelled:
-            del self._open[key]
-            flight.end("not_sent", detail="cancelled by the client")
+            del self._pending[key]
+            flight.end("not_sent", detail=CANCELLED_BY_CLIENT)
         elif not self._to_server(message.raw):
-            del self._open[key]
+            del self._pending[key]
             flight.end("not_sent", detail="the server does not read")
             text = "the server does not read"
-            self._to_client(error_answer(message.id_json, INVALID_REQUEST, text))
+            self._to_client(error_answer(message.id_json, BUSY, text))
 
     def _cancel(self, message: Message) -> bool:
         """Whether the server should hear of a cancellation: not if it never saw the call."""
         key = str(message.params.get("requestId"))
-        entry = self._open.get(key)
+        entry = self._pending.get(key)
         if entry is None:
             return True
         if entry.being_decided:
             entry.cancelled = True
             return False
-        del self._open[key]  # its answer, if one comes at all, is not wanted
+        self._back.forget(key)
         if entry.flight is not None:
-            entry.flight.end("unknown", detail="cancelled by the client")
-        return True
+            entry.flight.end("unknown", detail=CANCELLED_BY_CLIENT)
+        return not entry.own
 
     async def _refuse(
         self,
@@ -266,64 +295,38 @@ class _Pump:
         caller: Caller | None = None,
     ) -> None:
         for element in elements:
-            await self._gate.refused(
-                BadRequest(
-                    server=self._server,
-                    caller=caller,
-                    code=refused.code,
-                    reason=refused.reason,
-                    transport="stdio",
-                    http_status=0,
-                    rpc_error_code=refused.rpc_code,
-                    method=element.method,
-                    wire_tool=element.tool,
-                    request_bytes=request_bytes,
-                )
-            )
+            await self._record(refused, request_bytes, element, caller)
         id_json = elements[0].id_json if len(elements) == 1 else "null"
         self._to_client(refused_answer(id_json, refused))
+
+    async def _record(
+        self, refused: Refused, request_bytes: int, element: Element, caller: Caller | None
+    ) -> None:
+        await self._gate.refused(
+            BadRequest(
+                server=self._server,
+                caller=caller,
+                code=refused.code,
+                reason=refused.reason,
+                transport="stdio",
+                http_status=0,
+                rpc_error_code=refused.rpc_code,
+                method=element.method,
+                wire_tool=element.tool,
+                request_bytes=request_bytes,
+            )
+        )
 
     # From the server.
 
     def _from_server(self, line: bytes) -> None:
-        seen = look(line)
-        if seen is None:
-            log.warning("upstream.unreadable", server=self._server, size=len(line))
-        elif not seen.is_response or (seen.key is None and seen.id is None):
-            self._to_client(line)
-        else:
-            self._answer(line, seen)
+        self._back.line(line)
         if self._child is not None and self._stdout.waiting_bytes > _HIGH_WATER:
             self._child.pause()
 
-    def _answer(self, line: bytes, seen: Seen) -> None:
-        key = seen.key
-        entry = self._open.pop(key, None) if key is not None else None
-        if entry is None:
-            log.warning("upstream.stray_answer", server=self._server)
-            return
-        if entry.flight is not None:
-            entry.flight.answered(seen, len(line))
-            line = entry.flight.told(line)
-        if entry.lists_tools:
-            line = self._shown(line, seen)
-        self._to_client(line)
+    def _answered(self) -> None:
         if self._turn is not None and not self._turn.done():
             self._turn.set_result(None)
-
-    def _shown(self, line: bytes, seen: Seen) -> bytes:
-        caller = self._gate.authenticate(self._server, None)
-        listing = filter_listing(
-            line,
-            lambda tools: [] if caller is None else self._gate.visible(self._server, caller, tools),
-            stateless=False,
-        )
-        if isinstance(listing, Refused):
-            log.warning("tool_list.unreadable", server=self._server, reason=listing.reason)
-            id_json = f'"{seen.id}"' if isinstance(seen.id, str) else str(seen.id)
-            text = f"the server's list of tools cannot be shown: {listing.reason}"
-            return error_answer(id_json, listing.rpc_code, text)
-        return listing.raw
 
     # Both ends.
 
@@ -336,10 +339,10 @@ class _Pump:
     def _client_reads(self) -> None:
         if self._child is not None:
             self._child.resume()
+        self._take_lines()
 
     def _server_reads(self) -> None:
-        if self._stdin is not None:
-            self._stdin.resume()
+        self._take_lines()
 
     def _client_left(self) -> None:
         if not self._client_gone.done():
@@ -356,4 +359,11 @@ class _Pump:
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._coming:
+            self._take_lines()
+        elif len(self._tasks) == _TASKS_MAX - 1 and self._stdin is not None:
+            self._stdin.resume()

@@ -22,6 +22,9 @@ from toolreeve.audit import (
     PolicyRefused,
     RequestRefused,
     Reservation,
+    ToolApproved,
+    ToolChanged,
+    ToolPinned,
 )
 from toolreeve.decision import Instant
 from toolreeve.policy import Refund
@@ -63,6 +66,12 @@ def read_body(message: pb.Event) -> Body:  # noqa: C901, PLR0912  (one case a ki
             return ApprovalUsed(approval_id=used.approval_id, decision_id=used.decision_id)
         case "request_refused":
             return _request_refused(message.request_refused)
+        case "tool_pinned":
+            return _tool_pinned(message.tool_pinned)
+        case "tool_changed":
+            return _tool_changed(message.tool_changed)
+        case "tool_approved":
+            return _tool_approved(message.tool_approved)
         case None:
             raise WireError(f"an event of kind {message.kind} without a body that is known here")
 
@@ -239,4 +248,39 @@ def _request_refused(message: pb.RequestRefused) -> RequestRefused:
         wire_tool=message.wire_tool,
         request_bytes=message.request_bytes,
         count=message.count,
+    )
+
+
+def _tool_pinned(message: pb.ToolPinned) -> ToolPinned:
+    return ToolPinned(
+        server=message.server,
+        tool=message.tool,
+        digest=message.digest,
+        definition_json=message.definition_json,
+        approved=message.approved,
+        looks_like=message.looks_like,
+    )
+
+
+def _tool_changed(message: pb.ToolChanged) -> ToolChanged:
+    return ToolChanged(
+        server=message.server,
+        tool=message.tool,
+        digest=message.digest,
+        previous_digest=message.previous_digest,
+        approved_digest=message.approved_digest,
+        members=tuple(message.members),
+        definition_json=message.definition_json,
+        together=message.together,
+    )
+
+
+def _tool_approved(message: pb.ToolApproved) -> ToolApproved:
+    return ToolApproved(
+        server=message.server,
+        tool=message.tool,
+        digest=message.digest,
+        previous_digest=message.previous_digest,
+        actor=message.actor,
+        reason=message.reason,
     )

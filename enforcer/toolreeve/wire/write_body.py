@@ -12,6 +12,7 @@ from toolreeve.audit import (
     Body,
     Completed,
     Decided,
+    Effect,
     EnforcerStarted,
     EnforcerStopped,
     Hold,
@@ -21,9 +22,14 @@ from toolreeve.audit import (
     PolicyRefused,
     RequestRefused,
     Reservation,
+    ToolApproved,
+    ToolChanged,
+    ToolPinned,
 )
 from toolreeve.v1 import audit_pb2 as pb
 from toolreeve.wire.choices import EFFECTS, OUTCOMES
+
+_ALLOWED = EFFECTS[Effect.ALLOW]
 
 
 def write_body(message: pb.Event, body: Body) -> None:  # noqa: C901, PLR0912  (one case a kind)
@@ -31,10 +37,10 @@ def write_body(message: pb.Event, body: Body) -> None:  # noqa: C901, PLR0912  (
     match body:
         case Decided():
             message.kind = pb.EVENT_KIND_DECIDED
-            message.decided.CopyFrom(write_decided(body))
+            _set_decided(message.decided, body)
         case Completed():
             message.kind = pb.EVENT_KIND_COMPLETED
-            message.completed.CopyFrom(write_completed(body))
+            _set_completed(message.completed, body)
         case PolicyApplied():
             message.kind = pb.EVENT_KIND_POLICY_APPLIED
             message.policy_applied.CopyFrom(_policy_applied(body))
@@ -73,71 +79,82 @@ def write_body(message: pb.Event, body: Body) -> None:  # noqa: C901, PLR0912  (
         case RequestRefused():
             message.kind = pb.EVENT_KIND_REQUEST_REFUSED
             message.request_refused.CopyFrom(_request_refused(body))
+        case ToolPinned() | ToolChanged() | ToolApproved():
+            _write_tool(message, body)
         case _:
             assert_never(body)
 
 
 def write_decided(body: Decided) -> pb.Decided:
     """A decision as the contract says it."""
-    return pb.Decided(
-        server=body.server,
-        grant=body.grant,
-        agent=body.agent,
-        session=body.session,
-        request_id=body.request_id,
-        tool=body.tool,
-        wire_tool=body.wire_tool,
-        tool_group=body.tool_group,
-        effect=EFFECTS[body.effect],
-        code=body.code,
-        rule=body.rule,
-        reason=body.reason,
-        policy_revision=body.policy_revision,
-        retry_after_ms=body.retry_after_ms,
-        limit_counter=body.limit_counter,
-        arguments=_arguments(body.arguments),
-        protocol_version=body.protocol_version,
-        decision_ns=body.decision_ns,
-        mode=body.mode,
-        reservations=[_reservation(reservation) for reservation in body.reservations],
-    )
+    message = pb.Decided()
+    _set_decided(message, body)
+    return message
 
 
-def _reservation(reservation: Reservation) -> pb.Reservation:
-    return pb.Reservation(
-        counter=reservation.counter,
-        bucket=reservation.bucket,
-        window_ns=reservation.window_ns,
-        calendar=reservation.calendar,
-        amount="" if reservation.amount == 1 else str(reservation.amount),
-        refund_on=sorted(ending.value for ending in reservation.refund_on),
-    )
+def _set_decided(message: pb.Decided, body: Decided) -> None:
+    # Every call leaves one of these: in place is twice as fast as built beside and copied.
+    message.server = body.server
+    message.grant = body.grant
+    message.agent = body.agent
+    message.session = body.session
+    message.request_id = body.request_id
+    message.tool = body.tool
+    message.wire_tool = body.wire_tool
+    message.tool_group = body.tool_group
+    message.effect = _ALLOWED if body.effect is Effect.ALLOW else EFFECTS[body.effect]
+    message.code = body.code
+    message.rule = body.rule
+    message.reason = body.reason
+    message.policy_revision = body.policy_revision
+    if body.retry_after_ms is not None:
+        message.retry_after_ms = body.retry_after_ms
+    message.limit_counter = body.limit_counter
+    _set_arguments(message.arguments, body.arguments)
+    message.protocol_version = body.protocol_version
+    message.decision_ns = body.decision_ns
+    message.mode = body.mode
+    for reservation in body.reservations:
+        _set_reservation(message.reservations.add(), reservation)
 
 
-def _arguments(arguments: Arguments) -> pb.Arguments:
-    return pb.Arguments(
-        names=arguments.names,
-        kept=[
-            pb.KeptArgument(pointer=kept.pointer, value_json=kept.value_json)
-            for kept in arguments.kept
-        ],
-        keyed_hash=arguments.keyed_hash,
-        size_bytes=arguments.size_bytes,
-    )
+def _set_reservation(message: pb.Reservation, reservation: Reservation) -> None:
+    message.counter = reservation.counter
+    message.bucket = reservation.bucket
+    message.window_ns = reservation.window_ns
+    message.calendar = reservation.calendar
+    if reservation.amount != 1:
+        message.amount = str(reservation.amount)
+    if reservation.refund_on:
+        message.refund_on.extend(sorted(ending.value for ending in reservation.refund_on))
+
+
+def _set_arguments(message: pb.Arguments, arguments: Arguments) -> None:
+    message.names.extend(arguments.names)
+    for kept in arguments.kept:
+        message.kept.add(pointer=kept.pointer, value_json=kept.value_json)
+    message.keyed_hash = arguments.keyed_hash
+    message.size_bytes = arguments.size_bytes
 
 
 def write_completed(body: Completed) -> pb.Completed:
     """An outcome as the contract says it."""
-    return pb.Completed(
-        decision_id=body.decision_id,
-        outcome=OUTCOMES[body.outcome],
-        duration_ns=body.duration_ns,
-        request_bytes=body.request_bytes,
-        response_bytes=body.response_bytes,
-        rpc_error_code=body.rpc_error_code,
-        detail=body.detail,
-        refunded=body.refunded,
-    )
+    message = pb.Completed()
+    _set_completed(message, body)
+    return message
+
+
+def _set_completed(message: pb.Completed, body: Completed) -> None:
+    message.decision_id = body.decision_id
+    message.outcome = OUTCOMES[body.outcome]
+    message.duration_ns = body.duration_ns
+    message.request_bytes = body.request_bytes
+    message.response_bytes = body.response_bytes
+    if body.rpc_error_code is not None:
+        message.rpc_error_code = body.rpc_error_code
+    message.detail = body.detail
+    if body.refunded:
+        message.refunded.extend(body.refunded)
 
 
 def _policy_applied(body: PolicyApplied) -> pb.PolicyApplied:
@@ -247,4 +264,54 @@ def _request_refused(body: RequestRefused) -> pb.RequestRefused:
         wire_tool=body.wire_tool,
         request_bytes=body.request_bytes,
         count=body.count,
+    )
+
+
+def _write_tool(message: pb.Event, body: ToolPinned | ToolChanged | ToolApproved) -> None:
+    match body:
+        case ToolPinned():
+            message.kind = pb.EVENT_KIND_TOOL_PINNED
+            message.tool_pinned.CopyFrom(_tool_pinned(body))
+        case ToolChanged():
+            message.kind = pb.EVENT_KIND_TOOL_CHANGED
+            message.tool_changed.CopyFrom(_tool_changed(body))
+        case ToolApproved():
+            message.kind = pb.EVENT_KIND_TOOL_APPROVED
+            message.tool_approved.CopyFrom(_tool_approved(body))
+        case _:
+            assert_never(body)
+
+
+def _tool_pinned(body: ToolPinned) -> pb.ToolPinned:
+    return pb.ToolPinned(
+        server=body.server,
+        tool=body.tool,
+        digest=body.digest,
+        definition_json=body.definition_json,
+        approved=body.approved,
+        looks_like=body.looks_like,
+    )
+
+
+def _tool_changed(body: ToolChanged) -> pb.ToolChanged:
+    return pb.ToolChanged(
+        server=body.server,
+        tool=body.tool,
+        digest=body.digest,
+        previous_digest=body.previous_digest,
+        approved_digest=body.approved_digest,
+        members=body.members,
+        definition_json=body.definition_json,
+        together=body.together,
+    )
+
+
+def _tool_approved(body: ToolApproved) -> pb.ToolApproved:
+    return pb.ToolApproved(
+        server=body.server,
+        tool=body.tool,
+        digest=body.digest,
+        previous_digest=body.previous_digest,
+        actor=body.actor,
+        reason=body.reason,
     )

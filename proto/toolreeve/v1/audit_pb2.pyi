@@ -45,6 +45,9 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     EVENT_KIND_APPROVAL_GIVEN: _EventKind.ValueType  # 27
     EVENT_KIND_APPROVAL_USED: _EventKind.ValueType  # 28
     EVENT_KIND_REQUEST_REFUSED: _EventKind.ValueType  # 29
+    EVENT_KIND_TOOL_PINNED: _EventKind.ValueType  # 30
+    EVENT_KIND_TOOL_CHANGED: _EventKind.ValueType  # 31
+    EVENT_KIND_TOOL_APPROVED: _EventKind.ValueType  # 32
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """Which body an event carries. Numbers equal the field numbers of Event.body."""
@@ -64,6 +67,9 @@ EVENT_KIND_APPROVAL_ASKED: EventKind.ValueType  # 26
 EVENT_KIND_APPROVAL_GIVEN: EventKind.ValueType  # 27
 EVENT_KIND_APPROVAL_USED: EventKind.ValueType  # 28
 EVENT_KIND_REQUEST_REFUSED: EventKind.ValueType  # 29
+EVENT_KIND_TOOL_PINNED: EventKind.ValueType  # 30
+EVENT_KIND_TOOL_CHANGED: EventKind.ValueType  # 31
+EVENT_KIND_TOOL_APPROVED: EventKind.ValueType  # 32
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
 
 class _Effect:
@@ -211,6 +217,9 @@ class Event(_message.Message):
     APPROVAL_GIVEN_FIELD_NUMBER: _builtins.int
     APPROVAL_USED_FIELD_NUMBER: _builtins.int
     REQUEST_REFUSED_FIELD_NUMBER: _builtins.int
+    TOOL_PINNED_FIELD_NUMBER: _builtins.int
+    TOOL_CHANGED_FIELD_NUMBER: _builtins.int
+    TOOL_APPROVED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """"<enforcer_id>:<epoch>:<sequence>": unique for ever, and what an agent is told as its
     decision id.
@@ -253,6 +262,12 @@ class Event(_message.Message):
     def approval_used(self) -> Global___ApprovalUsed: ...
     @_builtins.property
     def request_refused(self) -> Global___RequestRefused: ...
+    @_builtins.property
+    def tool_pinned(self) -> Global___ToolPinned: ...
+    @_builtins.property
+    def tool_changed(self) -> Global___ToolChanged: ...
+    @_builtins.property
+    def tool_approved(self) -> Global___ToolApproved: ...
     def __init__(
         self,
         *,
@@ -276,12 +291,15 @@ class Event(_message.Message):
         approval_given: Global___ApprovalGiven | None = ...,
         approval_used: Global___ApprovalUsed | None = ...,
         request_refused: Global___RequestRefused | None = ...,
+        tool_pinned: Global___ToolPinned | None = ...,
+        tool_changed: Global___ToolChanged | None = ...,
+        tool_approved: Global___ToolApproved | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "completed", b"completed", "decided", b"decided", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "completed", b"completed", "decided", b"decided", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "completed", b"completed", "decided", b"decided", "enforcer_id", b"enforcer_id", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "epoch", b"epoch", "event_id", b"event_id", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "kind", b"kind", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "sequence", b"sequence", "time_unix_nano", b"time_unix_nano"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "completed", b"completed", "decided", b"decided", "enforcer_id", b"enforcer_id", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "epoch", b"epoch", "event_id", b"event_id", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "kind", b"kind", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "sequence", b"sequence", "time_unix_nano", b"time_unix_nano", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["decided", "completed", "policy_applied", "policy_refused", "enforcer_started", "enforcer_stopped", "hold_placed", "hold_released", "alert_raised", "alert_resolved", "approval_asked", "approval_given", "approval_used", "request_refused"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["decided", "completed", "policy_applied", "policy_refused", "enforcer_started", "enforcer_stopped", "hold_placed", "hold_released", "alert_raised", "alert_resolved", "approval_asked", "approval_given", "approval_used", "request_refused", "tool_pinned", "tool_changed", "tool_approved"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -1059,3 +1077,136 @@ class RequestRefused(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequestRefused: _TypeAlias = RequestRefused  # noqa: Y015
+
+@_typing.final
+class ToolPinned(_message.Message):
+    """A server offered a tool that it had not offered before. The definition is pinned: whatever it
+    says from now on is compared with this.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    DEFINITION_JSON_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    LOOKS_LIKE_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    tool: _builtins.str
+    """Name as it stands in tools/list."""
+    digest: _builtins.str
+    """"sha256:<hex>" of the definition: name, title, description, schemas and annotations as
+    canonical JSON.
+    """
+    definition_json: _builtins.str
+    """That canonical JSON; empty where it has more than 65536 bytes."""
+    approved: _builtins.bool
+    """Approved by being seen first. Unset where the tool waits for a person's approval."""
+    looks_like: _builtins.str
+    """A tool of the same server whose name can be taken for this one; empty where there is none."""
+    def __init__(
+        self,
+        *,
+        server: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        definition_json: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        looks_like: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "definition_json", b"definition_json", "digest", b"digest", "looks_like", b"looks_like", "server", b"server", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolPinned: _TypeAlias = ToolPinned  # noqa: Y015
+
+@_typing.final
+class ToolChanged(_message.Message):
+    """A server offers a tool under another definition than before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DIGEST_FIELD_NUMBER: _builtins.int
+    APPROVED_DIGEST_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    DEFINITION_JSON_FIELD_NUMBER: _builtins.int
+    TOGETHER_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    tool: _builtins.str
+    digest: _builtins.str
+    """Of what is offered now, and of what was offered before."""
+    previous_digest: _builtins.str
+    approved_digest: _builtins.str
+    """Of what is approved; empty where nothing is. Equal to `digest` where the server has come back
+    to it.
+    """
+    definition_json: _builtins.str
+    """As in ToolPinned."""
+    together: _builtins.int
+    """How many tools changed in the same answer to tools/list."""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Members that differ from the ones before, sorted: "description", "inputSchema", ..."""
+
+    def __init__(
+        self,
+        *,
+        server: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        previous_digest: _builtins.str = ...,
+        approved_digest: _builtins.str = ...,
+        members: _abc.Iterable[_builtins.str] | None = ...,
+        definition_json: _builtins.str = ...,
+        together: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_digest", b"approved_digest", "definition_json", b"definition_json", "digest", b"digest", "members", b"members", "previous_digest", b"previous_digest", "server", b"server", "together", b"together", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolChanged: _TypeAlias = ToolChanged  # noqa: Y015
+
+@_typing.final
+class ToolApproved(_message.Message):
+    """A person approved a tool's definition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    TOOL_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DIGEST_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    tool: _builtins.str
+    digest: _builtins.str
+    previous_digest: _builtins.str
+    """Of what was approved before; empty where nothing was."""
+    actor: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        server: _builtins.str = ...,
+        tool: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        previous_digest: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "digest", b"digest", "previous_digest", b"previous_digest", "reason", b"reason", "server", b"server", "tool", b"tool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolApproved: _TypeAlias = ToolApproved  # noqa: Y015

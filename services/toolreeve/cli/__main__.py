@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-import toolreeve.runtime.lean  # noqa: F401  (before anything that logs)
 from toolreeve.cli.failure import BAD_INPUT, FAILED, CommandError, Complaints
 from toolreeve.cli.lazy import LazyGroup
 from toolreeve.runtime.version import VERSION
@@ -24,6 +23,7 @@ COMMANDS = {
     "control": ("toolreeve.cli.processes", "control", "Run the control plane."),
     "worker": ("toolreeve.cli.processes", "worker", "Run the analytics worker."),
     "policy": ("toolreeve.cli.policy", "policy", "Write, check, try and publish policies."),
+    "tools": ("toolreeve.cli.tools", "tools", "See what tools say they are, and approve it."),
     "fleet": ("toolreeve.cli.fleet", "fleet", "See which enforcer runs what."),
     "hold": ("toolreeve.cli.hold", "hold", "Stop calls at once, and let them go again."),
     "audit": ("toolreeve.cli.audit", "audit", "Ask the audit history, in SQL or live."),

@@ -41,8 +41,18 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numeric: Iterable[str] = ()
 ) -> None:
-    """Print an aligned table; columns named in `numeric` stand to the right."""
-    stdout_console().print(build_table(columns, rows, numeric=numeric))
+    """Print an aligned table; columns named in `numeric` stand to the right.
+
+    No blanks stand at the ends of lines that go into a file or a pipe.
+    """
+    console, table = stdout_console(), build_table(columns, rows, numeric=numeric)
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def build_table(

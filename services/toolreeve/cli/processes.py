@@ -12,6 +12,7 @@ import click
 from toolreeve.cli.failure import BAD_INPUT, CommandError, Complaints, first_of
 from toolreeve.cli.needs import needs_extra
 from toolreeve.cli.reach import default_data
+from toolreeve.runtime.lean import load_structlog_alone
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -48,6 +49,7 @@ def gateway(
 
     Each upstream of the settings stands at http://HOST:PORT/NAME/mcp.
     """
+    load_structlog_alone()
     from msgspec import structs
 
     from toolreeve.gateway.process import serve
@@ -87,6 +89,7 @@ def wrap(
     Settings are those of the gateway; without --config they come from wrap.toml in the user's
     configuration folder, where there is one. A control plane named there wins over --policy.
     """
+    load_structlog_alone()
     import structlog
     from msgspec import structs
 

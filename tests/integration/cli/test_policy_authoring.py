@@ -106,6 +106,16 @@ def test_an_explanation_ends_with_the_verdict(folder: Path) -> None:
     )
 
 
+def test_a_request_that_is_no_tool_call_is_explained_too(folder: Path) -> None:
+    done = toolreeve("explain", folder / "vms.json", "--method", "resources/read")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no method names resources/read: deny" in done.stdout
+    assert done.stdout.endswith("deny  method_denied  /default\n")
+    asked = ("explain", changed(folder, mode="shadow"), "--method", "resources/read", "--json")
+    verdict = json.loads(toolreeve(*asked).stdout)["verdict"]
+    assert verdict == {"effect": "allow", "code": "method_denied", "rule": "/default"}
+
+
 def test_a_redacted_explanation_holds_no_value(folder: Path) -> None:
     asked = ("explain", folder / "vms.json", "--tool", "vm_restart", "--arguments", '{"id": 98}')
     assert "98" in toolreeve(*asked).stdout
@@ -127,6 +137,7 @@ def test_what_is_to_be_explained_must_be_clear(folder: Path) -> None:
         ["explain"],
         ["explain", folder / "vms.json"],
         ["explain", folder / "vms.json", "--tool", "a", "--wire-tool", "a"],
+        ["explain", folder / "vms.json", "--tool", "a", "--method", "a"],
         ["explain", folder / "vms.json", "--tool", "a", "--at", "noon"],
         ["explain", folder / "vms.json", "--decision", "e:1:1"],
         ["explain", "--decision", "4711"],

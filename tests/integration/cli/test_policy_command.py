@@ -54,3 +54,39 @@ def test_a_file_that_is_not_there_is_bad_input() -> None:
 def test_every_fixture_of_ours_is_a_policy() -> None:
     for file in GOOD.parent.glob("*.json"):
         assert toolreeve("policy", "validate", str(file)).returncode == 0, file.name
+
+
+def test_several_files_are_judged_at_once(tmp_path: Path) -> None:
+    broken, missing = tmp_path / "broken.json", tmp_path / "missing.json"
+    broken.write_text('{"version": "1", "default": "deny", "rules": []}')
+    done = toolreeve("policy", "validate", str(GOOD), str(broken), str(missing))
+    assert done.returncode == 2
+    assert done.stdout.startswith(f"{GOOD}: a policy for ")
+    assert done.stderr.splitlines() == [
+        (
+            f'{broken}:1:37: "rules" is not known here; '
+            "translate the file with 'toolreeve policy import'"
+        ),
+        f"{missing}:1:1: cannot be read: No such file or directory; give the path of a policy file",
+    ]
+    both = toolreeve("policy", "validate", str(GOOD), str(GOOD), "--json")
+    assert [one["file"] for one in json.loads(both.stdout)] == [str(GOOD)] * 2
+
+
+def test_findings_that_are_ignored_are_left_out_and_a_misspelt_one_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "trial.json"
+    file.write_text('{"version": "1", "default": "deny", "mode": "shadow", "tools": {"a": {}}}')
+    done = toolreeve("policy", "lint", str(file))
+    assert done.returncode == 1
+    assert done.stdout.endswith("[not-enforced]\n")
+    quiet = toolreeve("policy", "lint", str(file), "--ignore", "not-enforced")
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    wrong = toolreeve("policy", "lint", str(file), "--ignore", "not-enforcd")
+    assert wrong.returncode == 2
+    assert "did you mean 'not-enforced'?" in wrong.stderr
+
+
+def test_a_name_that_no_policy_can_have_is_told_before_anything_is_scanned() -> None:
+    done = toolreeve("policy", "recommend", "--command", "no-such-server", "--name", "a\nb")
+    assert done.returncode == 2
+    assert "--name" in done.stderr

@@ -16,6 +16,7 @@ from toolreeve.cli.demo.serve import read_calls
 
 TOOLREEVE = [sys.executable, "-m", "toolreeve.cli"]
 META = [sys.executable, "-m", "toolreeve.cli.demo.meta", "--stdio"]
+HELPING = Path(__file__).with_name("helping_server.py")
 FLAT = [sys.executable, "-m", "toolreeve.cli.demo.flat"]
 
 
@@ -114,6 +115,40 @@ def test_no_calls_leaves_a_meta_tool_alone_and_denies_what_is_not_known() -> Non
     assert "called" not in done.stderr
     assert "its operations are not known" in done.stderr
     assert list(json.loads(done.stdout)["policy"]["tools"]) == ["truenas"]
+
+
+def test_operations_are_found_in_json_help_behind_references_and_in_unions(tmp_path: Path) -> None:
+    policy, calls = tmp_path / "p.json", tmp_path / "calls.jsonl"
+    command = f"{sys.executable} {HELPING} {calls}"
+    done = run("policy", "recommend", "--command", command, "--output", str(policy))
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in calls.read_text().splitlines()] == [
+        ["backups", {}],
+        ["backups", {"category": "jobs"}],
+        ["backups", {"category": "vaults"}],
+        ["network", {"action": "help"}],
+        ["users", {}],
+    ]
+    assert "locked: its operations are not listed" in done.stderr
+    proposed = json.loads(policy.read_text())
+    assert proposed["dispatch"]["backups"] == {
+        "name": "/action",
+        "arguments": "/params",
+        "group": "/category",
+    }
+    assert proposed["dispatch"]["volumes"] == {"name": "/request/action", "arguments": "/request"}
+    rules = proposed["tools"]
+    assert {
+        *("job_list", "job_run", "vault_purge", "help", "list_networks", "remove_network"),
+        *("user_list", "power_status", "power_cycle", "mount_volume", "wipe_volume"),
+    } == set(rules) - {"backups", "users", "locked"}
+    assert rules["job_run"]["arguments"]["required"] == ["id"]
+    assert rules["job_run"]["arguments"]["additionalProperties"] is False
+    for destructive in ("vault_purge", "remove_network", "wipe_volume"):
+        assert rules[destructive]["action"] == "require_approval"
+    assert rules["locked"]["action"] == "deny"
+    linted = run("policy", "lint", str(policy), "--command", command)
+    assert (linted.returncode, linted.stdout) == (0, "")
 
 
 def test_findings_are_printed_with_their_place_and_exit_1(tmp_path: Path) -> None:

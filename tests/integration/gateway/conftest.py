@@ -82,18 +82,19 @@ class GatewayProcess(Struct):
 
 
 @pytest.fixture
-def gateway(
-    tmp_path: Path, flat_server: str
-) -> Iterator[Callable[[dict[str, object]], GatewayProcess]]:
-    """Start a gateway under a policy, in front of `flat` (HTTP) and `meta` (stdio)."""
+def gateway(tmp_path: Path, flat_server: str) -> Iterator[Callable[..., GatewayProcess]]:
+    """Start a gateway under a policy, in front of `flat` (HTTP) and `meta` (stdio).
+
+    `settings` are further lines of its settings.
+    """
     started: list[GatewayProcess] = []
 
-    def start(policy: dict[str, object]) -> GatewayProcess:
+    def start(policy: dict[str, object], settings: str = "") -> GatewayProcess:
         config = tmp_path / "gateway.toml"
         command = json.dumps([sys.executable, "-m", META, "--stdio"])
         config.write_text(
             'enforcer = "gw-test"\nlisten = "127.0.0.1:0"\ndata = "data"\n'
-            'ready_file = "ready.json"\npolicy = "policy.json"\n'
+            f'ready_file = "ready.json"\npolicy = "policy.json"\n{settings}\n'
             f'[upstreams.flat]\nurl = "{flat_server}"\n'
             f"[upstreams.meta]\ncommand = {command}\n"
         )

@@ -248,6 +248,34 @@ def test_a_follower_gets_the_past_from_disk_then_what_comes_live(
     run(story())
 
 
+def test_what_the_only_follower_has_come_by_is_not_kept_in_memory(
+    open_outbox: OpenOutbox,
+) -> None:
+    async def story() -> None:
+        outbox = open_outbox()
+        outbox.begin(1)
+        await asyncio.gather(*(outbox.append(bytes(500)) for _ in range(100)))
+        assert not outbox._recent, "nobody follows"
+        seen = 0
+
+        async def follow() -> None:
+            nonlocal seen
+            async for group in outbox.follow():
+                seen += group.count
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(follow())
+            for number in range(100):
+                await outbox.append(b"%d" % number)
+            await outbox.finish()
+        assert seen == 200
+        assert not outbox._recent
+        assert outbox._recent_bytes == 0
+        await outbox.close()
+
+    run(story())
+
+
 def test_a_follower_starts_behind_what_was_published_also_after_a_restart(
     open_outbox: OpenOutbox,
 ) -> None:

@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.integration.proxy.stage import Openers, Stage, set_stage
 
 from toolreeve.proxy.bridge import Bridge, BridgeBounds
+from toolreeve.proxy.child import ChildBounds
 from toolreeve.proxy.endpoint import Endpoint
 from toolreeve.proxy.exchange import Upstream
-from toolreeve.proxy.gate import BadRequest, Caller, Ending, Forward, Refusal, ToolCall
+from toolreeve.proxy.gate import (
+    BadAnswer,
+    BadRequest,
+    Caller,
+    Ending,
+    Forward,
+    Refusal,
+    ToolCall,
+)
 from toolreeve.proxy.http_client import UpstreamBounds
 from toolreeve.proxy.http_request import HeadRules, HttpBounds
 from toolreeve.proxy.http_server import HttpListener
@@ -36,8 +46,10 @@ class Recorder:
         self.calls: list[ToolCall] = []
         self.endings: list[tuple[object, Ending]] = []
         self.refusals: list[BadRequest] = []
+        self.unheard: list[BadAnswer] = []
         self.fails = False
         self.hold: asyncio.Event | None = None  # admission waits for it
+        self._watchers: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
 
     def authenticate(self, server: str, authorization: str | None) -> Caller | None:
@@ -61,7 +73,7 @@ class Recorder:
             if call.protocol_version >= "2026":
                 result["resultType"] = "complete"
             return Refusal(result)
-        return Forward(f"d-{len(self.calls)}", len(self.calls))
+        return Forward(len(self.calls))
 
     def ended(self, token: object, ending: Ending) -> None:
         self.endings.append((token, ending))
@@ -71,10 +83,24 @@ class Recorder:
         self.refusals.append(bad)
         self._changed.set()
 
-    def visible(self, server: str, caller: Caller, tools: list[object]) -> list[object]:
+    def withheld(self, bad: BadAnswer) -> None:
+        self.unheard.append(bad)
+        self._changed.set()
+
+    def visible(
+        self, server: str, caller: Caller, tools: list[object], *, more: bool
+    ) -> list[object]:
         return [
             tool for tool in tools if not (isinstance(tool, dict) and tool["name"] in self.hidden)
         ]
+
+    def watch_tools(self, server: str, changed: Callable[[], None]) -> None:
+        self._watchers.append(changed)
+
+    def tools_change(self) -> None:
+        """As if the server's policy had changed."""
+        for changed in self._watchers:
+            changed()
 
     def method_allowed(self, server: str, caller: Caller, method: str) -> bool:
         return method not in self.methods_denied
@@ -148,7 +174,10 @@ async def _site(
     gate = Recorder()
     bounds = bounds or HttpBounds()
     upstream = make(gate)
-    listener = HttpListener(Endpoint(gate, {"flat": upstream}), HeadRules(bounds), bounds)
+    endpoint = Endpoint(
+        gate, {"flat": upstream}, streams_per_grant_max=bounds.streams_per_grant_max
+    )
+    listener = HttpListener(endpoint, HeadRules(bounds), bounds)
     port = await listener.listen("127.0.0.1", 0)
     site = Site(port, gate, upstream, listener)
     try:
@@ -233,6 +262,23 @@ def flat_url(witness: Path) -> Iterator[Callable[[str], str]]:
         server.wait()
         if server.stdout is not None:
             server.stdout.close()
+
+
+OpenStage = Callable[..., AbstractAsyncContextManager[Stage]]
+
+
+@pytest.fixture
+def open_stage(
+    to_url: OpenSite, to_command: OpenSite, recorder: Callable[[], Recorder]
+) -> OpenStage:
+    """Opens a stage: `async with open_stage(way, era) as stage`."""
+
+    def open_one(
+        way: str, era: str, child_bounds: ChildBounds | None = None
+    ) -> AbstractAsyncContextManager[Stage]:
+        return set_stage(way, era, Openers(to_url, to_command, recorder), child_bounds)
+
+    return open_one
 
 
 class Arrived(NamedTuple):

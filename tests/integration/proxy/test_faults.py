@@ -71,7 +71,7 @@ CASES = {
     "a compressed answer": Case(
         saying(fixed(b"\x1f\x8b", headers=JSON + b"content-encoding: gzip\r\n")), "unknown", 502
     ),
-    "an answer that is no JSON": Case(saying(fixed(b"hello")), "unknown", 200),
+    "an answer that is no JSON": Case(saying(fixed(b"hello")), "unknown", 502),
     "very long headers": Case(saying(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000), "unknown", 502),
     "a stream with the answer": Case(
         saying(STREAM_HEAD + b"data: " + OK + b"\n\n", then_close=True),

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 
 import structlog
 
-from toolreeve.proxy.gate import BadRequest, Caller, Ending, Forward, Refusal, ToolCall
+from toolreeve.proxy.gate import BadAnswer, BadRequest, Caller, Ending, Forward, Refusal, ToolCall
 from toolreeve.proxy.wrap import wrap
 
 
@@ -18,7 +19,7 @@ class ByName:
         if call.wire_name == "vm_delete":
             text = [{"type": "text", "text": "[POLICY DENIED]"}]
             return Refusal({"content": text, "isError": True, "resultType": "complete"})
-        return Forward("d", object())
+        return Forward(object())
 
     def ended(self, token: object, ending: Ending) -> None:
         pass
@@ -26,8 +27,16 @@ class ByName:
     async def refused(self, bad: BadRequest) -> None:
         pass
 
-    def visible(self, server: str, caller: Caller, tools: list[object]) -> list[object]:
+    def withheld(self, bad: BadAnswer) -> None:
+        pass
+
+    def visible(
+        self, server: str, caller: Caller, tools: list[object], *, more: bool
+    ) -> list[object]:
         return tools
+
+    def watch_tools(self, server: str, changed: Callable[[], None]) -> None:
+        pass
 
     def method_allowed(self, server: str, caller: Caller, method: str) -> bool:
         return True

@@ -83,6 +83,7 @@ POLICIES: Drawn = st.fixed_dictionaries(
     optional={
         "hide": st.sampled_from([[], ["vm_stop"], ["vm_s*"]]),
         "mode": st.sampled_from(["shadow", "enforce"]),
+        "pin": st.sampled_from(["off", "observe", "enforce"]),
         "dispatch": st.just({"meta": {"name": "/id", "arguments": "/force"}}),
         "all_tools": st.fixed_dictionaries({"limits": LIMITS, "deny_if": CLAUSES}),
     },

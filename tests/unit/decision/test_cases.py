@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from toolreeve.decision import compile_policy
-from toolreeve.decision.case_run import Part, Result, coverage_of, run_cases
+from toolreeve.decision.case_parts import Part, coverage_of
+from toolreeve.decision.case_run import Result, run_cases
 from toolreeve.decision.case_times import MIDNIGHT, read_length, read_time
 from toolreeve.decision.cases import CaseFile, read_cases
 from toolreeve.policy import Policy, PolicyTextError, parse
@@ -103,6 +104,36 @@ def test_an_ending_gives_back_where_the_limit_says_so() -> None:
     )
     assert result.failure is not None
     assert result.failure.differences[0].came == "allowed"
+
+
+def test_a_call_gives_back_when_it_ends_and_not_after_its_window() -> None:
+    """Two a minute; the first call ends in vain after 30 s, and again after 90 s."""
+    text = """
+- name: free
+  tool: vm_restart
+  arguments: {{id: 1}}
+  at: "12:00:00"
+  ending: not_sent
+  took: {took}
+  expect: allow
+  then:
+    - {{expect: allow}}
+    - {{after: 29.999s, expect: limited}}
+    - {{at: "12:00:30", expect: {later}}}
+    - {{at: "12:00:30", expect: limited}}
+"""
+    assert run(text.format(took="30s", later="allow")).failure is None
+    assert run(text.format(took="90s", later="limited")).failure is None
+
+
+def test_an_ending_that_no_limit_names_gives_nothing_back() -> None:
+    result = run(
+        """
+- {name: not free, tool: vm_restart, arguments: {id: 1}, repeat: 2, ending: tool_error,
+   expect: allow, then: [{expect: {code: limited, counter: r}}]}
+"""
+    )
+    assert result.failure is None
 
 
 def test_a_call_on_the_wire_goes_through_dispatch() -> None:

@@ -93,6 +93,19 @@ def test_a_hold_stops_what_it_names_and_nothing_else() -> None:
         assert verdict(policy, "a", passing).effect is Effect.ALLOW
 
 
+def test_a_hold_on_a_number_stops_it_however_it_is_written() -> None:
+    hold = Hold(hold_id="h", argument_pointer="/id", argument_value_json="7", actor="a", reason="r")
+    stopped: list[object] = []
+    for value in (7, 7.0, "7", True, 8, None, [7]):
+        asked = Call(server="s", grant="g", tool="t", arguments={"id": value})
+        stopped += [value] if hold.stops(asked, Instant(1)) else []
+    assert stopped == [7, 7.0]
+    asked = Call(server="s", grant="g", tool="t", arguments={"id": 10**19 + 1})
+    assert replace(hold, argument_value_json=str(10**19 + 1)).stops(asked, Instant(1))
+    assert not replace(hold, argument_value_json=str(10**19)).stops(asked, Instant(1))
+    assert not replace(hold, argument_value_json="7 of").stops(asked, Instant(1))
+
+
 def test_a_hold_that_names_nothing_stops_nothing_and_one_on_the_fleet_everything() -> None:
     asked = Call(server="s", grant="g", tool="t", arguments={})
     nothing = Hold(hold_id="n", actor="a", reason="r")

@@ -151,6 +151,34 @@ def test_a_call_on_the_wire_that_means_something_else_now_is_a_difference() -> N
     assert (difference.before.tool, difference.after.tool) == ("meta", "vm_stop")
 
 
+def test_a_dispatch_is_told_apart_where_only_the_meta_tool_itself_has_a_rule() -> None:
+    old: dict[str, Any] = {"default": "allow", "tools": {"meta": {}}}
+    new = {**old, "dispatch": {"meta": {"name": "/id", "arguments": "/force"}}}
+    difference = only(compared(old, new))
+    assert (difference.before.tool, difference.after.tool) == ("meta", "some_action")
+
+
+def test_a_dispatch_that_differs_only_in_the_category_on_record_is_unsettled() -> None:
+    old: dict[str, Any] = {"default": "allow", "dispatch": {"meta": {"name": "/action"}}}
+    new = {**old, "dispatch": {"meta": {"name": "/action", "group": "/category"}}}
+    comparison = compared(old, new)
+    assert comparison.differences == ()
+    assert [(one.tool, one.what) for one in comparison.unsettled] == [("meta", "dispatch")]
+
+
+def test_what_methods_says_of_a_method_that_always_passes_makes_no_difference() -> None:
+    old = {"default": "allow"}
+    assert compared(old, {**old, "methods": {"ping": "deny", "prompts/list": "deny"}}).same
+
+
+def test_another_pin_is_named_as_unsettled() -> None:
+    comparison = compared({"default": "allow"}, {"default": "allow", "pin": "enforce"})
+    assert [(one.tool, one.what) for one in comparison.unsettled] == [
+        ("*", "pin is enforce instead of observe, for tools whose definition is not approved")
+    ]
+    assert compared({"default": "allow"}, {"default": "allow", "pin": "observe"}).same
+
+
 def test_a_difference_without_a_call_that_shows_it_is_named_as_unsettled() -> None:
     def limit(most: int) -> dict[str, Any]:
         return {"limits": [{"counter": "c", "window": "day", "max": most}]}

@@ -173,6 +173,19 @@ def plain_verdict(
     return decide(policy, holds, counters, call, at)
 
 
+def test_a_pinned_definition_is_taken_for_approved_and_that_is_said() -> None:
+    told = explain(
+        compiled({"default": "allow", "pin": "enforce"}),
+        Holds(),
+        OpenCounters(),
+        Asked(tool="vm_list", arguments={}),
+        NOON,
+    )
+    (look,) = [one for one in told.looks if one.stage is Stage.PIN]
+    assert look.finding == "enforce: the tool's definition is taken for approved here"
+    assert told.verdict.code is Code.ALLOWED
+
+
 @given(data=st.data())
 def test_an_explanation_always_comes_to_the_verdict_of_the_enforcer(
     drawn: Any, data: st.DataObject

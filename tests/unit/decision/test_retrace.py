@@ -76,6 +76,27 @@ def test_a_hold_was_not_of_the_policy() -> None:
     assert not look.known
 
 
+def test_what_stands_behind_an_unknown_condition_is_not_said_to_have_settled_anything() -> None:
+    conditions = [
+        {"path": "args.secret", "op": "eq", "value": "x"},
+        {"path": "args.id", "op": "eq", "value": 7},
+    ]
+    policy = compiled({"default": "allow", "all_tools": {"deny_if": [{"conditions": conditions}]}})
+    recorded = Recorded(
+        tool="t", code="allowed", rule="/default", names=("id", "secret"), kept={"/id": 7}
+    )
+    held = [look for look in retrace(policy, recorded) if look.stage is Stage.DENY_IF]
+    assert [(look.known, look.code) for look in held] == [(False, None), (True, None)]
+
+
+def test_an_unapproved_definition_on_record_is_what_settled_it() -> None:
+    policy = compiled({**POLICY, "pin": "enforce"})
+    for code in ("unapproved_definition", "limited"):
+        recorded = Recorded(tool="vm_restart", code=code, rule="/pin", names=(), kept={})
+        (look,) = [one for one in retrace(policy, recorded) if one.stage is Stage.PIN]
+        assert (look.code is not None) == (code == "unapproved_definition")
+
+
 @given(data=st.data())
 def test_with_everything_kept_nothing_that_is_said_differs_from_the_decision(
     drawn: Any, data: st.DataObject

@@ -17,6 +17,7 @@ from toolreeve.decision import SECOND, Counters, Effect, Instant
 from toolreeve.enforcement import (
     Accept,
     Action,
+    Announce,
     Answer,
     Append,
     ArrivedCall,
@@ -121,9 +122,10 @@ def test_a_policy_change_keeps_the_counters() -> None:
 def test_a_policy_from_the_control_plane_is_recorded_then_acknowledged() -> None:
     made = enforcer(None)
     offered = PolicyOffered(server="s", policy=LIMITED, origin="control", manifest_sequence=4)
-    record, accept = made.receive(offered, AT)
+    record, announce, accept = made.receive(offered, AT)
     assert isinstance(record, Append)
     assert isinstance(record.draft.body, PolicyApplied)
+    assert announce == Announce("s")
     assert accept == Accept(server="s", policy="", revision=LIMITED.revision, manifest_sequence=4)
     assert made.receive(offered, AT) == [accept]
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from toolreeve.decision import compile_policy
 from toolreeve.policy import parse
 from toolreeve.policy.catalogue import Tool
-from toolreeve.policy.lint import Code, Finding, lint
+from toolreeve.policy.lint import Code, Finding, lint, rule_of
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "reference" / "lint.md"
@@ -198,6 +199,94 @@ def test_a_limit_of_more_calls_a_second_than_any_agent_makes_never_fires() -> No
     assert limits({"counter": "a", "window": 1, "max": 100}) == []
 
 
+@pytest.mark.parametrize("mode", ["warn", "shadow"])
+def test_a_policy_on_trial_is_one_finding_and_the_rest_is_said_as_if_it_were_enforced(
+    mode: str,
+) -> None:
+    tools: dict[str, Any] = {"vm_list": {}, "vm_delete": {"action": "require_approval"}}
+    document: dict[str, Any] = {"mode": mode, "tools": tools}
+    assert codes(document, VM_LIST, VM_DELETE) == [(Code.NOT_ENFORCED, "/mode")]
+    assert codes({**document, "mode": "enforce"}, VM_LIST, VM_DELETE) == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"action": "deny"},
+        {"action": "require_approval"},
+        {"limits": [{"counter": "a", "window": "minute", "max": 10}]},
+        {"arguments": schema(id={"type": "integer"})},
+        {"require": [{"conditions": [{"path": "/id", "op": "exists", "value": True}]}]},
+        {"deny_if": [{"conditions": [{"path": "/id", "op": "exists", "value": True}]}]},
+    ],
+)
+def test_a_tool_left_on_trial_in_an_enforced_policy_is_found(rule: dict[str, Any]) -> None:
+    for mode in ("warn", "shadow"):
+        document: dict[str, Any] = {"tools": {"vm_list": {}, "vm_restart": {**rule, "mode": mode}}}
+        assert codes(document, VM_LIST, VM_RESTART) == [
+            (Code.NOT_ENFORCED, "/tools/vm_restart/mode")
+        ]
+    document = {"tools": {"vm_list": {}, "vm_restart": {**rule, "mode": "enforce"}}}
+    assert codes(document, VM_LIST, VM_RESTART) == []
+
+
+def test_a_tool_that_is_enforced_in_a_policy_on_trial_is_fine() -> None:
+    rule = {"action": "require_approval", "mode": "enforce"}
+    document: dict[str, Any] = {"mode": "shadow", "tools": {"vm_list": {}, "vm_delete": rule}}
+    assert codes(document, VM_LIST, VM_DELETE) == [(Code.NOT_ENFORCED, "/mode")]
+
+
+@pytest.mark.parametrize(
+    ("tool", "rule", "code"),
+    [
+        (VM_DELETE, {"action": "deny"}, Code.DESTRUCTIVE_UNGUARDED),
+        (VM_DELETE, {"action": "require_approval"}, Code.DESTRUCTIVE_UNGUARDED),
+        (Tool(name="create_payment"), {"action": "require_approval"}, Code.FINANCIAL_UNGUARDED),
+        (RAW, {"action": "deny"}, Code.ESCAPE_HATCH_ALLOWED),
+    ],
+)
+def test_a_dangerous_tool_that_is_only_watched_is_an_error_and_said_once(
+    tool: Tool, rule: dict[str, Any], code: Code
+) -> None:
+    pointer = f"/tools/{tool.name}/mode"
+    watched: dict[str, Any] = {"tools": {"vm_list": {}, tool.name: {**rule, "mode": "shadow"}}}
+    (found,) = findings(watched, VM_LIST, tool)
+    assert (found.code, found.complaint.pointer, found.severity.value) == (code, pointer, "error")
+    assert codes({"tools": {"vm_list": {}, tool.name: rule}}, VM_LIST, tool) == []
+
+
+def test_a_mode_where_nothing_is_refused_has_no_effect() -> None:
+    never = [(Code.MODE_WITHOUT_EFFECT, "/tools/vm_list/mode")]
+    for mode in ("shadow", "warn", "enforce"):
+        assert codes({"tools": {"vm_list": {"mode": mode}}}, VM_LIST) == never
+    limited = {"limits": [{"counter": "all", "window": "minute", "max": 10}]}
+    document: dict[str, Any] = {"all_tools": limited, "tools": {"vm_list": {"mode": "shadow"}}}
+    assert codes(document, VM_LIST) == [(Code.NOT_ENFORCED, "/tools/vm_list/mode")]
+    document = {"default": "allow", "mode": "shadow", "tools": {"vm_list": {}}}
+    assert codes(document, VM_LIST) == [(Code.MODE_WITHOUT_EFFECT, "/mode")]
+    document = {**document, "methods": {"resources/read": "deny"}}
+    assert codes(document, VM_LIST) == [(Code.NOT_ENFORCED, "/mode")]
+
+
+def test_a_denial_of_a_method_that_always_passes_is_found() -> None:
+    methods = {"ping": "deny", "prompts/list": "deny", "initialize": "allow"}
+    methods |= {"prompts/get": "deny", "vendor/checklist": "deny", "notification/x": "deny"}
+    assert codes({"methods": methods, "tools": {"vm_list": {}}}, VM_LIST) == [
+        (Code.METHOD_ALWAYS_PASSES, "/methods/ping"),
+        (Code.METHOD_ALWAYS_PASSES, "/methods/prompts~1list"),
+    ]
+
+
+def test_a_tie_between_globs_is_settled_as_it_is_in_a_decision() -> None:
+    for globs in (("vm_*b", "vm_?b"), ("vm_?b", "vm_*b")):
+        tools: dict[str, Any] = {glob: {} for glob in globs}
+        policy = parse(json.dumps({"version": "1", "default": "deny", "tools": tools}), source="p")
+        decided, looked_up = compile_policy(policy).rule_for("vm_ab"), rule_of(policy, "vm_ab")
+        assert decided is not None
+        assert looked_up is not None
+        assert looked_up.pointer == decided.pointer == "/tools/vm_*b"
+
+
 def test_findings_stand_at_their_line_and_column_in_json_and_yaml() -> None:
     json_text = '{"version": "1", "default": "deny",\n "tools": {\n  "vm_get": {}}}'
     yaml_text = 'version: "1"\ndefault: deny\ntools:\n  vm_get: {}\n'
@@ -255,3 +344,20 @@ def test_a_preset_caps_what_starts_machines_and_asks_before_it_deletes(preset: s
     rules = {rule.pattern: rule for rule in policy.tools}
     assert [int(limit.maximum) for limit in rules["vm_start"].limits] == [10]
     assert rules["vm_delete"].action.value == "require_approval"
+
+
+def test_names_of_tools_that_can_be_taken_for_one_another_are_found() -> None:
+    twin = Tool(name="vm_d\u0435lete", input_schema=schema(id={"type": "integer"}))
+    asked = {"action": "require_approval"}
+    document: dict[str, Any] = {"tools": {"vm_list": {}, "vm_delete": asked, twin.name: asked}}
+    assert codes(document, VM_LIST, VM_DELETE, twin) == [
+        (Code.NAMES_LOOK_ALIKE, f"/tools/{twin.name}")
+    ]
+    hidden: dict[str, Any] = {"hide": [twin.name], "tools": {"vm_list": {}, "vm_delete": asked}}
+    assert codes(hidden, VM_LIST, VM_DELETE, twin) == []
+
+
+def test_a_mode_has_an_effect_where_definitions_are_pinned() -> None:
+    document: dict[str, Any] = {"mode": "warn", "default": "allow", "tools": {"vm_list": {}}}
+    assert codes(document, VM_LIST) == [(Code.MODE_WITHOUT_EFFECT, "/mode")]
+    assert codes({**document, "pin": "enforce"}, VM_LIST) == [(Code.NOT_ENFORCED, "/mode")]

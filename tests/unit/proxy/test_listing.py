@@ -8,7 +8,7 @@ from toolreeve.proxy.listing import TTL_MS_MAX, Listing, filter_listing
 from toolreeve.proxy.strictjson import Refused
 
 
-def but_delete(tools: list[object]) -> list[object]:
+def but_delete(tools: list[object], more: bool) -> list[object]:
     return [tool for tool in tools if isinstance(tool, dict) and tool["name"] != "vm_delete"]
 
 
@@ -41,11 +41,11 @@ def test_a_time_to_live_that_makes_no_sense_is_none(ttl: object) -> None:
     assert listed(tools=TOOLS, ttlMs=ttl)["ttlMs"] == 0
 
 
-def test_every_tool_is_told_to_whoever_learns_from_lists() -> None:
+def test_only_what_is_shown_is_told_to_whoever_learns_from_lists() -> None:
     raw = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": TOOLS}}).encode()
     found = filter_listing(raw, but_delete, stateless=False)
     assert isinstance(found, Listing)
-    assert found.tools == TOOLS
+    assert found.shown == TOOLS[:1]
 
 
 def test_an_error_is_passed_as_it_is() -> None:

@@ -16,7 +16,7 @@ from toolreeve.proxy.mcp_headers import (
     era_of,
 )
 from toolreeve.proxy.message import Message, read
-from toolreeve.proxy.strictjson import Refused
+from toolreeve.proxy.strictjson import INVALID_PARAMS, Refused
 
 VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 TRUE = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": "vm_restart"}
@@ -77,9 +77,13 @@ def test_headers_that_are_missing_are_refused(missing: str) -> None:
     assert verdict(headers, call()) == HEADER_MISMATCH
 
 
-@pytest.mark.parametrize("version", [None, "2025-11-25", 20260728])
+@pytest.mark.parametrize("version", ["2025-11-25", 20260728])
 def test_a_body_of_another_version_is_refused(version: object) -> None:
     assert verdict(TRUE, call(version=version)) == HEADER_MISMATCH
+
+
+def test_a_body_that_names_no_version_lacks_a_parameter() -> None:
+    assert verdict(TRUE, call(version=None)) == INVALID_PARAMS
 
 
 def test_white_space_around_a_header_does_not_count() -> None:

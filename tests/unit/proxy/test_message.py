@@ -37,6 +37,9 @@ REFUSED = {
     "an id with a point": (call(id=1.0), "id", -32600),
     "an object as id": (call(id={}), "id", -32600),
     "an array as id": (call(id=[1]), "id", -32600),
+    "an id that doubles round": (call(id=2**53 + 1), "id", -32600),
+    "the first id that doubles mix up": (call(id=2**53), "id", -32600),
+    "a negative id that doubles round": (call(id=-(2**53)), "id", -32600),
     "a very long id": (call(id="x" * 300), "id", -32600),
     "a call without id": (call(id=...), "no_id", -32600),
     "a list without id": (call(id=..., method="tools/list"), "no_id", -32600),
@@ -53,6 +56,19 @@ REFUSED = {
     "an error beside a method": (call(error={}), "envelope", -32600),
     "Method beside method": (call(Method="tools/list"), "key_case", -32600),
     "ID instead of id": (call(id=..., ID=7), "key_case", -32600),
+    "id with a dotless letter": (
+        call().replace(b"{", '{"\u0131d":8,'.encode(), 1),
+        "key_case",
+        -32600,
+    ),
+    "id with a dotted capital": (
+        call().replace(b"{", '{"\u0130d":8,'.encode(), 1),
+        "key_case",
+        -32600,
+    ),
+    "method and a space": (call(**{"method ": "ping"}), "key_case", -32600),
+    "name and a NUL": (params(**{"name\0": "vm_stop"}), "key_case", -32600),
+    "name and a character nobody sees": (params(**{"na\u200bme": "x"}), "key_case", -32600),
     "PARAMS beside params": (call(PARAMS={}), "key_case", -32600),
     "a key in full width": (
         call().replace(b"{", b'{"\xef\xbd\x8dethod":1,', 1),
@@ -119,6 +135,13 @@ def test_an_escaped_method_is_the_method_it_spells() -> None:
     assert isinstance(found, Message)
     assert found.is_call
     assert b'"tools/call"' in found.raw
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**53 - 1, -(2**53) + 1])
+def test_an_id_that_every_reader_can_hold_is_taken(number: int) -> None:
+    message = read(call(id=number))
+    assert isinstance(message, Message)
+    assert message.id == number
 
 
 def test_a_text_id_keeps_its_quotes() -> None:

@@ -65,3 +65,22 @@ def test_data_can_be_replaced_and_the_rest_of_the_event_stays() -> None:
 def test_an_event_of_our_own_is_read_as_one() -> None:
     events = SseParser(1000).feed(message_event(b'{"jsonrpc":"2.0"}'))
     assert [event.data for event in events] == [b'{"jsonrpc":"2.0"}']
+
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_byte_order_marks_before_a_stream_are_not_passed_on_and_hide_no_data(size: int) -> None:
+    stream = MARK * 2 + b"data: {}\n\n" + MARK + b"data: 1\n\n"
+    parser = SseParser(1000)
+    events: list[SseEvent] = []
+    for start in range(0, len(stream), size):
+        events += parser.feed(stream[start : start + size])
+    assert [event.data for event in events] == [b"{}", None]
+    assert b"".join(event.raw for event in events) == stream.removeprefix(MARK * 2)
+
+
+def test_a_line_after_a_mark_does_not_become_the_first_when_data_is_replaced() -> None:
+    event = SseParser(1000).feed(b"data: a\n" + MARK + b"data: b\nid: 9\n\n")[0]
+    assert event.with_data(b"{}").raw == b"id: 9\ndata: {}\n\n"

@@ -30,6 +30,9 @@ from toolreeve.audit import (
     Position,
     RequestRefused,
     Reservation,
+    ToolApproved,
+    ToolChanged,
+    ToolPinned,
     fold,
 )
 from toolreeve.decision import Instant
@@ -86,12 +89,16 @@ KINDS: tuple[type[msgspec.Struct], ...] = (
     ApprovalGiven,
     ApprovalUsed,
     RequestRefused,
+    ToolPinned,
+    ToolChanged,
+    ToolApproved,
 )
 BY_NAME: dict[str, st.SearchStrategy[object]] = {
     "arguments": arguments,
     "hold": hold,
     "labels": st.dictionaries(text, text).map(lambda labels: tuple(sorted(labels.items()))),
     "servers": st.lists(text).map(tuple),
+    "members": st.lists(text).map(tuple),
     "effect": st.sampled_from(Effect),
     "outcome": st.sampled_from(Outcome),
     "approved": st.booleans(),

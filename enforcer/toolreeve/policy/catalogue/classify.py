@@ -16,14 +16,8 @@ import re
 from toolreeve.policy.catalogue import words as tables
 from toolreeve.policy.catalogue.escape import escape_hatch
 from toolreeve.policy.catalogue.naming import read_name, verb_class, words_of, worst
-from toolreeve.policy.catalogue.tool import (
-    Classified,
-    Level,
-    RiskClass,
-    Tool,
-    properties_of,
-    types_of,
-)
+from toolreeve.policy.catalogue.schemas import all_types
+from toolreeve.policy.catalogue.tool import Classified, Level, RiskClass, Tool, properties_of
 
 DESCRIPTION_CHARACTERS_MAX = 4_096
 
@@ -77,7 +71,9 @@ def classify(tool: Tool) -> Classified:
 def amount_of(tool: Tool) -> str | None:
     """The property that says how much money a call moves: a number the agent chooses."""
     for name, schema in properties_of(tool.input_schema).items():
-        if name.lower().replace("_", "") in _AMOUNT and types_of(schema) & {"number", "integer"}:
+        if name.lower().replace("_", "") not in _AMOUNT:
+            continue
+        if all_types(schema, tool.input_schema) & {"number", "integer"}:
             return name
     return None
 
@@ -89,7 +85,7 @@ def _class_of(tool: Tool) -> tuple[RiskClass, list[str]]:
     if named is not None:
         class_, reasons = named[0], [f'the name says "{named[1]}"']
     elif lead is not None:
-        class_, reasons = lead[0], [f'the description begins with "{lead[1]}"']
+        class_, reasons = lead[0], [tool.stands_for or f'the description begins with "{lead[1]}"']
     else:
         class_, reasons = RiskClass.EXECUTE, ["neither name nor description says what it does"]
     if named is not None and lead is not None and worst(class_, lead[0]) is not class_:

@@ -55,7 +55,8 @@ def _entries(document: object, place: str) -> list[tuple[object, str]]:
             return _entries(members["result"], f"{place}/result")
         if isinstance(members.get("tools"), list):
             return _entries(members["tools"], f"{place}/tools")
-    raise ToolsError(f'at "{place}": expected {{"tools": [...]}}, as tools/list answers')
+    where = f'at "{place}": ' if place else ""
+    raise ToolsError(where + 'expected {"tools": [...]}, as tools/list answers')
 
 
 def _tool(entry: object, place: str) -> Tool:

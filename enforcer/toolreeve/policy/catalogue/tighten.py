@@ -35,6 +35,7 @@ _ID_GUARD: dict[str, object] = {
     "pattern": SAFE_ID_WITH_SLASHES,
     "items": {"type": ["integer", "string"], "pattern": SAFE_ID_WITH_SLASHES},
 }
+_NOTHING: dict[str, object] = {"type": "object", "additionalProperties": False}
 _TYPES = frozenset(("array", "boolean", "integer", "null", "number", "object", "string"))
 _NOTES = frozenset(("$schema", "$id", "$comment", "title", "description", "default", "examples"))
 _OF_NAMES = frozenset(("properties", "patternProperties", "$defs", "definitions"))
@@ -62,7 +63,8 @@ def tighten(tool: Tool) -> dict[str, object] | None:
         guards = {ID_NAME: dict(_ID_GUARD), PATH_NAME: dict(_PATH_GUARD)}
         return {"type": "object", "patternProperties": guards}
     if not properties:
-        return None
+        takes_nothing = tool.input_schema.get("additionalProperties") is False
+        return dict(_NOTHING) if takes_nothing and not tool.arguments_checked else None
     guarded = {name: _guard(name, schema, tool) for name, schema in properties.items()}
     own = _members(_bare(tool.input_schema))
     closed = {"additionalProperties": False}
@@ -117,20 +119,24 @@ def _guard_path(schema: object) -> object:
     return _with(members, _PATH_GUARD, "not")
 
 
-def _bare(schema: object) -> object:
-    """A schema without what only people read: a policy holds what is checked."""
-    if not isinstance(schema, Mapping):
-        return schema
+def _bare(schema: object, depth: int = 0) -> object:
+    """A schema without what only people read: a policy holds what is checked.
+
+    What is deeper than a policy may be stays as it is, and will be found too deep.
+    """
+    if not isinstance(schema, Mapping) or depth > DEPTH_MAX:
+        return schema  # pyright: ignore[reportUnknownVariableType]
     found: dict[str, object] = {}
     for key, value in _members(schema).items():  # pyright: ignore[reportUnknownArgumentType]
         if key in _NOTES:
             continue
         if key in _OF_NAMES and isinstance(value, Mapping):
-            found[key] = {name: _bare(inner) for name, inner in _members(value).items()}  # pyright: ignore[reportUnknownArgumentType]
+            named = _members(value)  # pyright: ignore[reportUnknownArgumentType]
+            found[key] = {name: _bare(inner, depth + 1) for name, inner in named.items()}
         elif key in _OF_MANY and isinstance(value, list):
-            found[key] = [_bare(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            found[key] = [_bare(inner, depth + 1) for inner in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         else:
-            found[key] = _bare(value) if key in _OF_ONE else value
+            found[key] = _bare(value, depth + 1) if key in _OF_ONE else value
     return found
 
 

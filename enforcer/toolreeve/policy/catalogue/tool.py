@@ -9,6 +9,8 @@ from msgspec import Struct, field
 from toolreeve.policy import keys
 from toolreeve.policy.model import is_class, is_glob
 
+CHOICES_DEPTH_MAX = 16
+
 _NAME = re.compile(keys.NAME_PATTERN)
 
 
@@ -36,6 +38,8 @@ class Tool(Struct, frozen=True, kw_only=True):
 
     `operations` are what a meta-tool's own help has listed, by the names it gives them.
 
+    `stands_for` says in words what a call means where `description` is ours and not the server's.
+
     The rest is for operations. `wire_tool` is the meta-tool's name. `arguments_checked` is False
     where the server's schema says nothing about them. `mentions` are the properties of a shared
     schema that are this operation's, None for all.
@@ -46,9 +50,24 @@ class Tool(Struct, frozen=True, kw_only=True):
     input_schema: Mapping[str, object] = field(default_factory=dict[str, object])
     annotations: Mapping[str, object] = field(default_factory=dict[str, object])
     operations: "tuple[Tool, ...]" = ()
+    stands_for: str = ""
     wire_tool: str = ""
     arguments_checked: bool = True
     mentions: frozenset[str] | None = None
+
+
+class Help(Struct, frozen=True, kw_only=True):
+    """What a meta-tool answers when it is asked for help.
+
+    `groups` are categories of which it tells no operation; `operations` have the names it gives
+    them.
+    """
+
+    groups: tuple[str, ...] = ()
+    operations: tuple[Tool, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.groups or self.operations)
 
 
 class Classified(Struct, frozen=True, kw_only=True):
@@ -74,7 +93,7 @@ def properties_of(schema: Mapping[str, object]) -> dict[str, object]:
     return {str(key): value for key, value in found.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
-def types_of(schema: object) -> frozenset[str]:
+def types_of(schema: object, depth: int = 0) -> frozenset[str]:
     """The JSON types that a property's schema names, within `anyOf` and `oneOf` too."""
     if not isinstance(schema, Mapping):
         return frozenset()
@@ -85,7 +104,7 @@ def types_of(schema: object) -> frozenset[str]:
         found |= {str(one) for one in named}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     for key in ("anyOf", "oneOf"):
         choices = members.get(key)
-        if isinstance(choices, list):
+        if isinstance(choices, list) and depth < CHOICES_DEPTH_MAX:
             for choice in choices:  # pyright: ignore[reportUnknownVariableType]
-                found |= types_of(choice)  # pyright: ignore[reportUnknownArgumentType]
+                found |= types_of(choice, depth + 1)  # pyright: ignore[reportUnknownArgumentType]
     return frozenset(found)

@@ -155,16 +155,22 @@ def _comparisons(draft: Draft, op: Op, wanted: object, path: Path) -> list[dict[
             if not choices:
                 return _never() if op is Op.IN else _present()
             if op is Op.IN:
-                if any(map(twins, choices)) or any(map(_printed, choices)):
-                    draft.note(place, STRICT)
+                _note_equality(draft, choices, place)
                 return [{"op": "in", "value": choices}]
             return _none_of(draft, choices, place)
         case Op.NEQ:
             return _none_of(draft, [wanted], place)
         case Op.EQ | Op.CONTAINS:
-            if twins(wanted) or _printed(wanted):
-                draft.note(place, STRICT)
+            _note_equality(draft, [wanted], place)
             return [{"op": op.value, "value": wanted}]
+
+
+def _note_equality(draft: Draft, choices: list[object], path: Path) -> None:
+    """Say what else was equal to one of these there, and that lists were compared as printed."""
+    if any(map(twins, choices)) or any(map(_printed, choices)):
+        draft.note(path, STRICT)
+    if any(map(_printed, choices)):
+        draft.note(path, LISTED_TEXT)
 
 
 def _none_of(draft: Draft, choices: list[object], path: Path) -> list[dict[str, object]]:

@@ -46,6 +46,7 @@ ORDER: Mapping[Kind, Mapping[str, Kind]] = {
         "description": Kind.FREE,
         "default": Kind.FREE,
         "mode": Kind.FREE,
+        "pin": Kind.FREE,
         "methods": Kind.FREE,
         "dispatch": Kind.DISPATCHES,
         "hide": Kind.FREE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from toolreeve.decision import CompiledPolicy
-    from toolreeve.decision.case_run import Failure, Part, Result
+    from toolreeve.decision.case_parts import Part
+    from toolreeve.decision.case_run import Failure, Result
     from toolreeve.decision.cases import CaseFile
 
 SUFFIXES = (".test.yaml", ".test.yml", ".test.json")
@@ -76,7 +78,7 @@ def load_cases(files: Iterable[Path]) -> list[Loaded]:
         except PolicyTextError as error:
             complaints.append(str(error))
             continue
-        policy_file = file.parent / cases.policy
+        policy_file = _beside(file, cases.policy)
         if policy_file not in policies:
             try:
                 read = read_policy(policy_file, read_bytes(policy_file))
@@ -90,6 +92,16 @@ def load_cases(files: Iterable[Path]) -> list[Loaded]:
     if complaints:
         raise Complaints("\n".join(complaints))
     return loaded
+
+
+def _beside(file: Path, policy: str) -> Path:
+    """Return the path of the policy that a file of cases names, as short as it can be written."""
+    said = file.parent / policy
+    short = Path(os.path.normpath(said))
+    try:
+        return short if short.samefile(said) else said
+    except OSError:
+        return said
 
 
 def run_loaded(loaded: Loaded) -> Run:

@@ -33,6 +33,7 @@ CALLS_MAX = 10_000
 )
 @click.option("--tool", help="The effective tool that is called.")
 @click.option("--wire-tool", help="The tool as the request names it; dispatch is looked at too.")
+@click.option("--method", help="A request that is no tool call, such as resources/read.")
 @click.option("--arguments", default="{}", metavar="JSON", help="The arguments, one JSON object.")
 @click.option("--server", default="server", show_default=True, help="The upstream it is called on.")
 @click.option("--grant", default="local", show_default=True, help="The grant that calls.")
@@ -56,6 +57,7 @@ def explain(
     file: Path | None,
     tool: str | None,
     wire_tool: str | None,
+    method: str | None,
     arguments: str,
     server: str,
     grant: str,
@@ -75,8 +77,8 @@ def explain(
     anything, ? cannot be looked at again. Exit code 0 whatever the verdict is.
     """
     if decision is not None:
-        if file is not None or tool is not None or wire_tool is not None:
-            raise _bad("--decision stands alone", "leave out POLICY and --tool")
+        if any(one is not None for one in (file, tool, wire_tool, method)):
+            raise _bad("--decision stands alone", "leave out POLICY, --tool and --method")
         from toolreeve.cli.authoring.recorded import explain_recorded
 
         explain_recorded(
@@ -89,16 +91,21 @@ def explain(
         return
     if file is None:
         raise _bad("no policy is given", "give the path of a policy, or --decision ID")
-    name = tool if tool is not None else wire_tool
-    if name is None or (tool is not None and wire_tool is not None):
-        raise _bad("which tool is called is not clear", "give --tool NAME or --wire-tool NAME")
+    if sum(one is not None for one in (tool, wire_tool, method)) != 1:
+        remedy = "give one of --tool NAME, --wire-tool NAME and --method NAME"
+        raise _bad("what is asked for is not clear", remedy)
+    if not (tool or wire_tool or method):
+        raise _bad("the name is empty", 'give one, as in "--tool vm_restart"')
+    if method is not None:
+        _explain_method(file, method, as_json=as_json)
+        return
     from toolreeve.decision.explain import Asked
 
     asked = Asked(
         server=server,
         grant=grant,
         session=session,
-        tool=name,
+        tool=tool or wire_tool or "",
         on_the_wire=wire_tool is not None,
         arguments=_arguments(arguments),
     )
@@ -142,6 +149,31 @@ def _explain(
     print_verdict(explained.verdict)
 
 
+def _explain_method(file: Path, method: str, *, as_json: bool) -> None:
+    from toolreeve.decision import compile_policy
+    from toolreeve.decision.surface import method_looks, passes, refuses_method
+
+    policy = compile_policy(load_policy(file))
+    looks = tuple(method_looks(policy, method))
+    effect = "allow" if passes(policy, method) else "deny"
+    code = "method_denied" if refuses_method(policy, method) else "allowed"
+    if as_json:
+        print_json(
+            {
+                "method": method,
+                "policy_revision": policy.revision,
+                "looks": plain_looks(looks),
+                "verdict": {"effect": effect, "code": code, "rule": looks[0].pointer},
+            }
+        )
+        return
+    click.echo(f"{method}, a request that is no tool call")
+    click.echo()
+    print_looks(looks)
+    click.echo()
+    click.echo("  ".join(part for part in (effect, code, looks[0].pointer) if part))
+
+
 def _arguments(text: str) -> dict[str, Any]:
     """Read arguments as strictly as an enforcer does: no duplicate keys, no NaN."""
     from toolreeve.policy import PolicyTextError
@@ -166,7 +198,7 @@ def _instant(text: str | None) -> Instant:
     if text is None:
         return Instant(time.time_ns())
     try:
-        return read_time(text)
+        return read_time(int(text) if text.isascii() and text.isdigit() else text)
     except TimeError as error:
         raise _bad(f"--at {text!r}: {error}", error.remedy) from error
 

@@ -63,11 +63,9 @@ def _said(failure: Failure) -> str:
 
 def _told(source: str, failure: Failure) -> str:
     line, column = failure.step.place
-    tool = failure.explanation.tool
+    tool = failure.what
     lines = [f"{source}:{line}:{column}: call {failure.call}, {tool} at {written(failure.at)}"]
-    lines += [
-        f"{look.stage.value} {look.pointer}: {look.finding}" for look in failure.explanation.looks
-    ]
+    lines += [f"{look.stage.value} {look.pointer}: {look.finding}" for look in failure.looks]
     return "\n".join(lines)
 
 

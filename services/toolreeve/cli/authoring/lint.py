@@ -15,9 +15,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def _known(_: click.Context, __: click.Parameter, codes: tuple[str, ...]) -> frozenset[str]:
+    """Check the codes of --ignore: a misspelt one would hide nothing, in silence."""
+    from difflib import get_close_matches
+
+    from toolreeve.policy.lint import Code
+
+    known = [code.value for code in Code]
+    for code in codes:
+        if code not in known:
+            near = get_close_matches(code, known, 1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise click.BadParameter(f"there is no finding {code!r}; {remedy}")
+    return frozenset(codes)
+
+
 @click.command()
 @policy_argument
 @source_options
+@click.option(
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="CODE",
+    callback=_known,
+    help="Leave findings with this code out; may be given several times.",
+)
 @json_option
 def lint(
     *,
@@ -27,6 +50,7 @@ def lint(
     server_command: str | None,
     token_env: str | None,
     no_calls: bool,
+    ignored: frozenset[str],
     as_json: bool,
 ) -> None:
     """Say what the policy FILE forgets about a server's tools.
@@ -41,7 +65,8 @@ def lint(
     text = read_bytes(file)
     policy = read_policy(file, text)
     tools = source.tools() if source.given else None
-    findings = look(policy, tools, text=text, source=str(file))
+    every = look(policy, tools, text=text, source=str(file))
+    findings = [found for found in every if found.code.value not in ignored]
     if as_json:
         rows = [
             {

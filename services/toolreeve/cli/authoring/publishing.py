@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,7 @@ def list_policies(*, place: Place, as_json: bool) -> None:
 @click.argument("revision")
 @service_option(Service.CONTROL)
 def show(*, revision: str, place: Place) -> None:
-    """Print a published policy as JSON.
+    """Print a published policy as JSON, in the layout that `fmt` writes.
 
     REVISION is sha256:<hex>, or the name of a server for what it is to run now.
     """
@@ -117,9 +118,9 @@ def show(*, revision: str, place: Place) -> None:
         answer = stub.GetRevision(
             operator_pb2.GetRevisionRequest(revision=revision), timeout=ANSWER_SECONDS_MAX
         )
-    import msgspec
+    from toolreeve.policy.layout import write_json
 
-    sys.stdout.write(msgspec.json.format(answer.body, indent=2).decode() + "\n")
+    sys.stdout.write(write_json(json.loads(answer.body)))
 
 
 def publish_text(

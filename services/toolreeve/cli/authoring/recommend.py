@@ -22,10 +22,19 @@ PRESETS = ("truenas", "virtualization", "virtualization-all-tools")
 _out = click.Path(path_type=Path, dir_okay=False)
 
 
+def _fitting(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Check the name that the policy is to have, before a server is asked for anything."""
+    from toolreeve.policy.keys import NAME_CHARACTERS_MAX
+
+    if len(name) > NAME_CHARACTERS_MAX or not name.isprintable():
+        raise click.BadParameter(f"write at most {NAME_CHARACTERS_MAX} characters on one line")
+    return name
+
+
 @click.command()
 @source_options
 @click.option("--preset", type=click.Choice(PRESETS), help="A policy that ships with toolreeve.")
-@click.option("--name", default="", help="The policy's name.")
+@click.option("--name", default="", callback=_fitting, help="The policy's name.")
 @click.option("--output", type=_out, metavar="FILE", help="Write the policy to FILE.")
 @click.option("--save", type=_out, metavar="FILE", help="Write the tools to FILE, for lint.")
 @json_option
@@ -93,6 +102,8 @@ def _tell(found: Recommendation, *, with_tools: bool) -> None:
         for row in _rows(found):
             line = f"{row['name']}: {row['class']}, {row['level']}; {row['why']}"
             click.echo(line, err=True)
+    if not found.tools:
+        click.echo("the server lists no tools, so everything is denied", err=True)
     for name in found.unlisted:
         click.echo(
             f"{name}: its operations are not known, so all stay denied; name them in rules",

@@ -66,7 +66,7 @@ def plain_verdict(verdict: Verdict) -> dict[str, Any]:
 def _mark(look: Look) -> str:
     if not look.known:
         return "?"
-    if look.code is not None:
+    if look.code is not None or (look.stage.value == "method" and look.speaks_against):
         return "✗"
     if look.stage.value == "rule" and not look.holds:
         return ""

@@ -10,7 +10,7 @@ import click
 from toolreeve.cli.authoring.case_files import Run, find_cases, load_cases, run_loaded
 from toolreeve.cli.authoring.junit import write_junit
 from toolreeve.cli.authoring.reading import count
-from toolreeve.cli.authoring.telling import plain_looks, plain_verdict, print_looks
+from toolreeve.cli.authoring.telling import plain_looks, print_looks
 from toolreeve.cli.failure import BAD_INPUT, FAILED, CommandError
 from toolreeve.cli.output import json_option, print_json
 from toolreeve.cli.times import written
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from toolreeve.decision import CompiledPolicy
-    from toolreeve.decision.case_run import Coverage, Failure, Part, Result
+    from toolreeve.decision.case_expected import Outcome
+    from toolreeve.decision.case_parts import Coverage, Part
+    from toolreeve.decision.case_run import Failure, Result
 
 
 @click.command()
@@ -63,7 +65,7 @@ def test(*, paths: tuple[Path, ...], junit: Path | None, coverage_min: float, as
 
 def _coverages(runs: Sequence[Run]) -> dict[str, tuple[bytes, Coverage]]:
     """Return each policy's text and what all files together reached of it."""
-    from toolreeve.decision.case_run import coverage_of
+    from toolreeve.decision.case_parts import coverage_of
 
     reached: dict[Path, frozenset[Part]] = {}
     policies: dict[Path, CompiledPolicy] = {}
@@ -85,7 +87,7 @@ def _print_failures(run: Run) -> None:
             click.echo(
                 f"  {difference.key}: expected {difference.expected}, came {difference.came}"
             )
-        print_looks(failure.explanation.looks)
+        print_looks(failure.looks)
         click.echo()
 
 
@@ -93,7 +95,7 @@ def failed_call(failure: Failure) -> str:
     """Say which call it was: `call 11 of 11, vm_restart at 2026-01-05T12:00:00.000Z`."""
     step = failure.step
     which = f"call {failure.call} of {step.repeat}, " if step.repeat > 1 else ""
-    return f"{which}{failure.explanation.tool} at {written(failure.at)}"
+    return f"{which}{failure.what} at {written(failure.at)}"
 
 
 def _where(run: Run, failure: Failure) -> str:
@@ -197,7 +199,20 @@ def _plain_result(result: Result) -> dict[str, Any]:
                 {"key": one.key, "expected": one.expected, "came": one.came}
                 for one in failure.differences
             ],
-            "verdict": plain_verdict(failure.explanation.verdict),
-            "looks": plain_looks(failure.explanation.looks),
+            "verdict": _plain_outcome(failure.came),
+            "looks": plain_looks(failure.looks),
         }
     return plain
+
+
+def _plain_outcome(came: Outcome) -> dict[str, Any]:
+    """Return what came, for JSON: a verdict as elsewhere; null where there is nothing to say."""
+    return {
+        "effect": came.effect or None,
+        "code": came.code or None,
+        "rule": came.rule or "",
+        "reason": came.message or "",
+        "retry_after_ms": came.retry_after_ms if isinstance(came.retry_after_ms, int) else None,
+        "counter": came.counter or "",
+        "mode": came.mode or None,
+    }

@@ -18,14 +18,11 @@ from toolreeve.cli.needs import needs_extra
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mcp import Client
-
     from toolreeve.policy.catalogue import Tool
 
 ANSWER_SECONDS_MAX = 30.0
 SCAN_SECONDS_MAX = 120.0
 PAGES_MAX = 1_000
-GROUPS_MAX = 64
 
 
 class Source:
@@ -145,6 +142,8 @@ def _scan(target: Any, *, may_call: bool) -> tuple[Tool, ...]:
         if isinstance(fault, CommandError):
             raise fault from error
         said = str(fault).partition("\n")[0] or type(fault).__name__
+        if isinstance(fault, OSError) and fault.filename:
+            said = f"{fault.filename}: {fault.strerror}"
         raise CommandError(
             f"the server's tools cannot be listed: {said}",
             "see that it starts and speaks MCP",
@@ -154,6 +153,7 @@ def _scan(target: Any, *, may_call: bool) -> tuple[Tool, ...]:
 async def _listed(target: Any, *, may_call: bool) -> tuple[Tool, ...]:
     from mcp import Client
 
+    from toolreeve.cli.authoring.asking import with_operations
     from toolreeve.policy.catalogue.listing import read_listing
 
     async with (
@@ -174,56 +174,4 @@ async def _listed(target: Any, *, may_call: bool) -> tuple[Tool, ...]:
         tools = read_listing(entries)
         if not may_call:
             return tools
-        return tuple([await _with_operations(client, tool) for tool in tools])
-
-
-async def _with_operations(client: Client, tool: Tool) -> Tool:
-    """Ask a meta-tool for its help where only that tells its operations.
-
-    It is called without arguments, and then with nothing but each category it has told of: never
-    with an operation, and only where its schema requires nothing.
-    """
-    import msgspec
-
-    from toolreeve.policy.catalogue import Tool as Operation
-    from toolreeve.policy.catalogue.expand import (
-        group_property,
-        help_groups,
-        help_lines,
-        is_meta,
-        operation_property,
-        operations_of,
-    )
-
-    key = operation_property(tool)
-    if not is_meta(tool) or key is None or operations_of(tool, "/" + key):
-        return tool
-    if tool.input_schema.get("required"):
-        _say(f"{tool.name}: its operations are not listed, and it cannot be asked without any")
-        return tool
-    _say(f"{tool.name}: called without arguments, for its help")
-    said = await _text(client, tool.name, {})
-    group = group_property(tool)
-    groups = [] if group is None else help_groups(said) or help_groups(tool.description)
-    operations: dict[str, str] = {}
-    for category in groups[:GROUPS_MAX]:
-        assert group is not None
-        _say(f"{tool.name}: called with {group}={category}, for its help")
-        operations |= help_lines(await _text(client, tool.name, {group: category}))
-    if not groups:
-        operations = help_lines(said)
-    listed = tuple(Operation(name=name, description=text) for name, text in operations.items())
-    return msgspec.structs.replace(tool, operations=listed)
-
-
-async def _text(client: Client, tool: str, arguments: dict[str, str]) -> str:
-    from mcp_types import TextContent
-
-    result = await client.call_tool(tool, arguments)
-    if result.is_error:
-        return ""
-    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+        return tuple([await with_operations(client, tool) for tool in tools])

@@ -4,7 +4,7 @@ from typing import Any
 
 from toolreeve.policy import Dispatch
 from toolreeve.policy.catalogue import Tool, expand, is_meta
-from toolreeve.policy.catalogue.expand import help_groups, help_lines, listed_operations
+from toolreeve.policy.catalogue.help_text import listed_groups, listed_operations
 
 STRING: dict[str, Any] = {"type": "string"}
 
@@ -69,12 +69,7 @@ def test_operations_listed_in_a_description_are_found_with_their_texts() -> None
 
 def test_a_list_of_categories_is_no_list_of_operations() -> None:
     assert listed_operations("Categories: system, storage, vm") == {}
-    assert help_groups("categories: vm, system, api") == ["vm", "system", "api"]
-
-
-def test_help_lines_are_names_with_texts() -> None:
-    said = "vm_list: every VM\nvm_stop: stop a VM; params: id, force\n\nSee the manual."
-    assert help_lines(said) == {"vm_list": "every VM", "vm_stop": "stop a VM; params: id, force"}
+    assert listed_groups("categories: vm, system, api") == ["vm", "system", "api"]
 
 
 def test_arguments_and_category_are_found_beside_the_operation() -> None:
@@ -96,3 +91,76 @@ def test_a_policys_own_dispatch_decides_what_is_a_meta_tool() -> None:
 def test_an_operation_may_be_left_out_only_where_the_schema_lets_it() -> None:
     assert "cfg" not in names(chooser("cfg", "get", "set"))
     assert "cfg" in names(chooser("cfg", "get", "set", required=False))
+
+
+def test_an_enumeration_behind_a_reference_is_one_too() -> None:
+    definitions = {"Action": {"type": "string", "enum": ["get", "set", "list", "drop"]}}
+    actions: tuple[dict[str, Any], ...] = (
+        {"$ref": "#/$defs/Action"},
+        {"anyOf": [{"$ref": "#/$defs/Action"}, {"type": "null"}], "default": None},
+        {"allOf": [], "$ref": "#/$defs/Action", "description": "What to do."},
+    )
+    for action in actions:
+        schema: dict[str, Any] = {"properties": {"action": action}, "$defs": definitions}
+        tool = Tool(name="cfg", input_schema={**schema, "required": ["action"]})
+        assert names(tool) == ["cfg_get", "cfg_set", "cfg_list", "cfg_drop"]
+
+
+def union(**operations: dict[str, Any]) -> dict[str, Any]:
+    """A union of argument objects, as generators write one."""
+    return {
+        "anyOf": [
+            {
+                "type": "object",
+                "description": f"It will {name}.",
+                "properties": {"action": {"type": "string", "const": name}, **properties},
+                "required": ["action", *properties],
+            }
+            for name, properties in operations.items()
+        ]
+    }
+
+
+def test_each_branch_of_a_union_is_an_operation_with_a_schema_of_its_own() -> None:
+    schema = {"type": "object", **union(start_vm={"id": STRING}, wipe_disk={"disk_id": STRING})}
+    tool = Tool(name="host", input_schema=schema)
+    found = expand([tool])
+    assert found.dispatch == (Dispatch(wire_tool="host", name="/action"),)
+    start, wipe = found.tools
+    assert (start.name, wipe.name) == ("start_vm", "wipe_disk")
+    assert wipe.description == "It will wipe_disk."
+    assert list(wipe.input_schema["properties"]) == ["action", "disk_id"]  # type: ignore[call-overload]
+    assert wipe.input_schema["required"] == ["action", "disk_id"]
+
+
+def test_a_union_behind_the_only_argument_is_found_with_its_place() -> None:
+    operations = union(start_vm={"id": STRING}, wipe_disk={"disk_id": STRING})
+    definitions = {"Request": operations}
+    properties = {"request": {"$ref": "#/$defs/Request"}}
+    schema = {"properties": properties, "$defs": definitions, "required": ["request"]}
+    found = expand([Tool(name="host", input_schema=schema)])
+    assert found.dispatch == (
+        Dispatch(wire_tool="host", name="/request/action", arguments="/request"),
+    )
+    assert [tool.name for tool in found.tools] == ["start_vm", "wipe_disk"]
+    assert all(tool.arguments_checked for tool in found.tools)
+
+
+def test_an_operator_inside_an_argument_makes_no_meta_tool() -> None:
+    where = {"type": "object", "properties": {"op": {"enum": ["eq", "neq", "lt", "gt"]}}}
+    schema = {"properties": {"table": STRING, "where": where}}
+    assert not is_meta(Tool(name="query_rows", input_schema=schema))
+
+
+def test_a_plain_operation_is_one_where_the_texts_offer_help() -> None:
+    assert not is_meta(Tool(name="host", input_schema={"properties": {"action": STRING}}))
+    described = {"properties": {"action": {**STRING, "description": 'Or "help" for a list.'}}}
+    assert is_meta(Tool(name="host", input_schema=described))
+
+
+def test_a_schema_that_refers_to_itself_is_followed_only_so_far() -> None:
+    for reference in ("#", "#/$defs/a", "#/nowhere", "#/properties/action"):
+        properties = {"action": {"$ref": reference}, "params": {"$ref": reference}}
+        definitions = {"a": {"anyOf": [{"$ref": "#/$defs/a"}] * 20}}
+        schema = {"properties": properties, "$defs": definitions}
+        assert len(names(Tool(name="host", input_schema=schema))) == 1

@@ -95,6 +95,19 @@ def test_a_servers_schema_that_cannot_be_used_still_leaves_the_guard_of_ids() ->
     assert not fits(schema, {"id": "1/../../x"})
 
 
+@pytest.mark.parametrize("depth", [30, 900])
+@pytest.mark.parametrize("keyword", ["anyOf", "items", "not", "properties", "$defs"])
+def test_a_schema_nested_without_end_leaves_the_guard_of_ids(keyword: str, depth: int) -> None:
+    nested: dict[str, Any] = {"type": "string"}
+    for _ in range(depth):
+        inner: Any = {"anyOf": [nested], "properties": {"id": nested}, "$defs": {"id": nested}}
+        nested = {keyword: inner.get(keyword, nested)}
+    tool = Tool(name="vm_get", input_schema={"properties": {"id": nested, "action": nested}})
+    policy, text = proposed([tool])
+    assert [str(found) for found in lint(policy, [tool], text=text, source="r")] == []
+    assert not fits(rules(tool)["vm_get"]["arguments"], {"id": "1/../../x"})
+
+
 def test_arguments_of_unknown_operations_are_guarded_by_name() -> None:
     tool = Tool(name="vm_stop", description="stop; params: id", arguments_checked=False)
     schema = tighten(tool)
@@ -141,6 +154,12 @@ words = st.sampled_from(WORDS.split())
 tool_names = st.one_of(
     st.lists(words, min_size=1, max_size=4).map("_".join), st.text(min_size=1, max_size=20)
 )
+DEFINITIONS: dict[str, Any] = {
+    "id": {"type": "string"},
+    "choice": {"enum": ["list", "drop", "set", "get"]},
+    "one": {"properties": {"action": {"const": "get_vm"}, "id": {"type": "string"}}},
+    "other": {"properties": {"action": {"const": "wipe_disk"}, "disk_id": {"type": "string"}}},
+}
 leaf = st.sampled_from(
     [
         {"type": "string"},
@@ -153,6 +172,10 @@ leaf = st.sampled_from(
         {"type": "string", "enum": ["list", "delete"]},
         {"anyOf": [{"type": "string"}, {"type": "null"}]},
         {"$ref": "#/$defs/id"},
+        {"$ref": "#/$defs/choice"},
+        {"anyOf": [{"$ref": "#/$defs/choice"}, {"type": "null"}]},
+        {"type": "object", "properties": {"action": {"enum": ["list", "drop", "set", "get"]}}},
+        {"oneOf": [{"$ref": "#/$defs/one"}, {"$ref": "#/$defs/other"}]},
         {"$ref": "https://example.org/x"},
         {"type": "nonsense"},
         {"type": "string", "pattern": "^[a-z]+$"},
@@ -172,7 +195,8 @@ schemas = st.fixed_dictionaries(
     optional={
         "required": st.lists(property_names, max_size=3, unique=True),
         "additionalProperties": st.booleans(),
-        "$defs": st.just({"id": {"type": "string"}}),
+        "$defs": st.just(DEFINITIONS),
+        "oneOf": st.just([{"$ref": "#/$defs/one"}, {"$ref": "#/$defs/other"}]),
         "$schema": st.just("http://json-schema.org/draft-07/schema#"),
         "allOf": st.just([{"properties": {"id": {"type": "string"}}}]),
     },
