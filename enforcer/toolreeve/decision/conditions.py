@@ -48,25 +48,30 @@ MISSING: Any = object()
 class CompiledCondition(Struct, frozen=True):
     """A condition with what it compares by.
 
-    `wanted` is its value, or the pattern of that. `every`: of the elements that a `[*]` means, all
-    must compare, as in `require`; in `deny_if` one is enough.
+    `wanted` is its value, or the pattern of that; `key` its whole path, where that is one key.
+    `each`: it has a `[*]`. `every`: then all elements must compare, as in `require`; in `deny_if`
+    one is enough.
     """
 
     condition: Condition
     compare: _Compare | None
     wanted: Any
     missing: Truth
+    key: str | None
     each: bool
     every: bool
 
     def test(self, arguments: Mapping[str, object]) -> Truth:
         """Whether the condition holds for the effective arguments."""
-        steps, compare = self.condition.steps, self.compare
+        compare = self.compare
         if compare is None:
-            return _truth(bool(_values(arguments, steps)) is self.wanted)
-        if self.each:
-            return self._test_each(_values(arguments, steps), compare)
-        value = _walk(arguments, steps)
+            return _truth(bool(_values(arguments, self.condition.steps)) is self.wanted)
+        if self.key is not None:
+            value: Any = arguments.get(self.key, MISSING)
+        elif self.each:
+            return self._test_each(_values(arguments, self.condition.steps), compare)
+        else:
+            value = _walk(arguments, self.condition.steps)
         return self.missing if value is MISSING else _truth(compare(value, self.wanted))
 
     def _test_each(self, values: list[object] | None, compare: _Compare) -> Truth:
@@ -121,11 +126,13 @@ def compile_clauses(clauses: Sequence[Clause], kind: Kind) -> tuple[CompiledClau
 def _compile_condition(condition: Condition, kind: Kind) -> CompiledCondition:
     lenient = condition.ignore_missing or kind is Kind.REQUIRE
     is_pattern = condition.op is Op.REGEX
+    first = condition.steps[0]
     return CompiledCondition(
         condition=condition,
         compare=_COMPARE.get(condition.op),
         wanted=pattern(str(condition.value)) if is_pattern else condition.value,
         missing=FAILS if lenient else ERROR,
+        key=first if len(condition.steps) == 1 and isinstance(first, str) else None,
         each=Each.ELEMENT in condition.steps,
         every=kind is Kind.REQUIRE,
     )
@@ -206,7 +213,8 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _among(value: Any, choices: Any) -> bool:
-    return any(map(same, repeat(value), choices))
+    # What is the same is also equal to Python, which is quick to find out.
+    return value in choices and any(map(same, repeat(value), choices))
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> _Compare:

@@ -75,18 +75,24 @@ def objection(
     """
     if not clauses:
         return None
+    source, constants = written(clauses)
+    defaults = (MISSING, follow, settle, *constants)
+    return FunctionType(_compiled(source), _GLOBALS, "objection", defaults)
+
+
+def written(clauses: Sequence[CompiledClause]) -> tuple[str, tuple[object, ...]]:
+    """The function's text, and what it calls `c0`, `c1`, ..."""
     text = _Text()
-    written = 0
+    conditions = 0
     for place, clause in enumerate(clauses):
-        if written >= WRITTEN_MAX:
+        if conditions >= WRITTEN_MAX:
             text.line(f"return settle(arguments, {place}, 0)")
             break
         text.clause(clause, place)
-        written += len(clause.conditions)
+        conditions += len(clause.conditions)
     else:
         text.line("return None")
-    constants = (MISSING, follow, settle, *text.constants)
-    return FunctionType(_compiled(text.source()), _GLOBALS, "objection", constants)
+    return text.source(), tuple(text.constants)
 
 
 @lru_cache(maxsize=1024)
@@ -150,9 +156,9 @@ class _Text:
         """When a condition surely holds, and when it surely does not: two expressions."""
         condition = compiled.condition
         if Each.ELEMENT not in condition.steps:
+            self._load(condition.steps)
             proofs = self._of_value(condition.op, compiled.wanted)
             if proofs:
-                self._load(condition.steps)
                 holds = " or ".join(f"{when} and {yes}" for when, yes, _ in proofs)
                 fails = " or ".join(f"{when} and {no}" for when, _, no in proofs)
                 lenient = condition.ignore_missing or kind is Kind.REQUIRE

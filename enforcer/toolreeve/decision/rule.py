@@ -142,22 +142,28 @@ def _misfit(validator: Any) -> Misfit:
 
 
 def _settling(clauses: Sequence[CompiledClause], mode: Mode, reason: str) -> Settle[Verdict]:
-    """What the conditions make of a call, each asked in its turn."""
+    """What the conditions make of a call, each asked in its turn.
+
+    A refusal by one clause is always the same, so it is made once: where an agent is refused again
+    and again, that costs no more than to let it pass.
+    """
+    made: dict[str, Verdict] = {}
 
     def settle(arguments: Mapping[str, object], place: int, begin: int) -> Verdict | None:
         for compiled in clauses[place:]:
             truth, condition = compiled.truth(arguments, begin)
             begin = 0
-            clause = compiled.clause
             if truth is ERROR and condition is not None:
                 code, pointer = CONDITION_ERROR, condition.pointer
             elif truth is compiled.refuses_when:
+                pointer = compiled.clause.pointer
                 code = REQUIRE_FAILED if truth is FAILS else DENY_IF_HELD
-                pointer = clause.pointer
             else:
                 continue
-            said = clause.on_deny or reason or "The arguments are not allowed here."
-            return refusal(code, mode, rule=pointer, reason=said)
+            if pointer not in made:
+                said = compiled.clause.on_deny or reason or "The arguments are not allowed here."
+                made[pointer] = refusal(code, mode, rule=pointer, reason=said)
+            return made[pointer]
         return None
 
     return settle

@@ -150,7 +150,7 @@ class Conversation:
         exchange, message, screen = self._exchange, self._message, self._screen
         if exchange.lists_tools and found.outcome == "success":
             shown = screen.listing(
-                exchange.caller, line.raw, stateless=self._stateless, session=exchange.session
+                exchange.caller, line.raw, stateless=self._stateless, session=exchange.lists_for
             )
             if isinstance(shown, Refused):
                 return error_answer(message.id_json, shown.rpc_code, shown.reason)

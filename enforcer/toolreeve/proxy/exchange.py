@@ -60,6 +60,14 @@ class Exchange:
     def lists_tools(self) -> bool:
         return self.message is not None and self.message.method == TOOLS_LIST
 
+    @property
+    def lists_for(self) -> Session | None:
+        """The session whose client begins to list the tools; None for a later page, or for none."""
+        message = self.message
+        if message is None or message.method != TOOLS_LIST or "cursor" in message.params:
+            return None
+        return self.session
+
     def answer(self, status: int, body: bytes) -> None:
         self.reply.send(status, JSON_HEADERS, body)
 

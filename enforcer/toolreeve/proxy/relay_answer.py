@@ -29,7 +29,9 @@ def judge(screen: Screen, exchange: Exchange, status: int, body: bytes, *, json:
     assert message is not None
     stateless = exchange.era is Era.STATELESS
     if exchange.lists_tools and (status < 300 or _may_list(body)):
-        shown = screen.listing(exchange.caller, body, stateless=stateless, session=exchange.session)
+        shown = screen.listing(
+            exchange.caller, body, stateless=stateless, session=exchange.lists_for
+        )
         if isinstance(shown, Refused):
             return Judged(withheld=shown.reason, rpc_code=shown.rpc_code)
         return Judged(shown)

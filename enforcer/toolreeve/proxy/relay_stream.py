@@ -192,7 +192,7 @@ class EventStream:
     def _listing(self, data: bytes, seen: Seen) -> bytes:
         exchange = self._exchange
         shown = self._screen.listing(
-            exchange.caller, data, stateless=self._stateless, session=exchange.session
+            exchange.caller, data, stateless=self._stateless, session=exchange.lists_for
         )
         if isinstance(shown, Refused):
             return error_answer(_id_json(seen), shown.rpc_code, shown.reason)

@@ -65,11 +65,14 @@ class WayBack:
         self._to_server = to_server
         self._answered = answered
         self._forgotten = Forgotten()
+        self._ear: Ear | None = None
         self.version = ""  # of the protocol, once it is negotiated
 
     def client_listens(self) -> None:
         """The client is ready for what belongs to no request, as it is in the era of sessions."""
-        self._screen.audience.join(Ear(lambda: self._to_client(tools_changed())))
+        if self._ear is None:
+            self._ear = Ear(lambda: self._to_client(tools_changed()))
+            self._screen.audience.join(self._ear)
 
     def subscribe(self, key: str) -> None:
         """This request of the client's subscribes to changes of the tools."""

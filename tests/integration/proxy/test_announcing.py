@@ -180,8 +180,28 @@ def test_who_had_no_stream_open_is_told_with_the_next_one_until_the_tools_are_li
     asyncio.run(main())
 
 
-async def list_tools(stage: Stage) -> None:
-    await stage.client.say({"jsonrpc": "2.0", "id": "l", "method": "tools/list"})
+@pytest.mark.parametrize("way", ["http", "bridge"])
+def test_who_was_in_the_middle_of_listing_is_told(open_stage: OpenStage, way: str) -> None:
+    """The first page was of the old policy, the second is of the new one."""
+
+    async def main() -> None:
+        async with asyncio.timeout(10), open_stage(way, SESSION) as here:
+            client = here.client
+            assert isinstance(client, HttpClient)
+            await introduce(here, Names())
+            await client.leave()
+            await list_tools(here)
+            here.gate.tools_change()
+            await list_tools(here, cursor="2")
+            await client.listen()
+            assert await here.client_hears() == CHANGED
+
+    asyncio.run(main())
+
+
+async def list_tools(stage: Stage, **params: object) -> None:
+    message: Message = {"jsonrpc": "2.0", "id": "l", "method": "tools/list", "params": params}
+    await stage.client.say(message)
     heard = await stage.server.heard.get()
     listing: Message = {"jsonrpc": "2.0", "id": heard["id"], "result": {"tools": []}}
     await stage.server.say(json.dumps(listing).encode())

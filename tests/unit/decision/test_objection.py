@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from itertools import product
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from tests.unit.decision.plain_reading import condition_truth, verdict_of
 
 from toolreeve.decision import Call, Code, Counters, Holds, Instant, compile_policy, decide
+from toolreeve.decision import objection as objection_module
 from toolreeve.decision.conditions import CompiledClause, Kind, Truth, compile_clauses
 from toolreeve.decision.explain import Asked, explain, settled_by
-from toolreeve.decision.objection import WRITTEN_MAX, Settle, objection
+from toolreeve.decision.objection import WRITTEN_MAX, Settle, objection, written
 from toolreeve.decision.open_counters import OpenCounters
 from toolreeve.policy import Clause, Condition, Op, Policy, ToolRule, parse
 
@@ -249,6 +251,19 @@ def test_nothing_of_a_policy_becomes_part_of_the_code() -> None:
     assert 4_711 not in written
     assert function({hostile: hostile, "k": 4_711}) is None
     assert function({hostile: "x", "k": 4_711}) == "refused"
+
+
+def test_the_text_that_the_module_shows_is_the_one_that_is_written() -> None:
+    both = [
+        {"path": "args.id", "op": "gte", "value": 1},
+        {"path": "args.vm.name", "op": "regex", "value": "vm-[0-9]+"},
+    ]
+    rule = {
+        "require": [{"conditions": both}],
+        "deny_if": [one("args.force", "eq", True, on_missing="ignore")],
+    }
+    source, _ = written(clauses_of(rule))
+    assert indent(source, "    ") in str(objection_module.__doc__)
 
 
 def test_conditions_beyond_those_that_are_written_are_asked() -> None:

@@ -58,6 +58,7 @@ def places(size: int) -> Iterator[int]:
     yield from range(IDENTITY_BYTES, size)
 
 
+@pytest.mark.timeout(600)  # some twelve thousand outboxes are opened, each with a flush
 def test_a_flipped_bit_is_refused_or_is_a_torn_tail_and_never_shortens_the_middle(
     tmp_path: Path, written: list[Group], open_journal: Callable[[], Journal]
 ) -> None:
