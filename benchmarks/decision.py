@@ -6,9 +6,9 @@ Policies of 3, 30 and 300 tools, no two of which have the same bounds (`parts/de
 product and a naive interpreter (`parts/naive.py`) decide the same calls, a mixture that is allowed
 and refused for all the reasons there are, and must agree on each of them before anything is
 measured. Then everything takes turns: in each round, each number of tools is decided 6,000 times
-by the product and 300 times by the naive way. The first round is thrown away. A median is the median
-of the rounds', and a ratio is taken within a round. The 99th percentile is that of the quietest
-round: what else the machine does lands in it first.
+by the product and 300 times by the naive way. The first round is thrown away. A median is that of
+the rounds' medians, and a ratio is taken within a round. The 99th percentile is that of the
+quietest round: what else the machine does lands in it first.
 
 Times are of single calls, in microseconds, by perf_counter_ns, less what reading that clock twice
 takes. Making the call's value is in it; parsing, recording and sending are not. Memory is what the
