@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from toolreeve.audit import RequestRefused
 from toolreeve.decision import SECOND, Instant
 
+UPSTREAM = "upstream"  # the transport of what a server said
 MANY = "many senders"
 SUMMARIES_MAX = 64
 
@@ -80,10 +81,11 @@ class RefusalSampler:
         `peer` is the address of a sender that has shown no grant, else empty.
         """
         kind = (refused.server, refused.grant, refused.transport, refused.code)
-        sender = peer or refused.grant or refused.server
         if peer:
             sender, may = self._stranger(peer, at)
         else:
+            from_server = refused.transport == UPSTREAM or not refused.grant
+            sender = f"server {refused.server}" if from_server else refused.grant
             may = self._allowance(self._senders, sender, at).take(at)
         if kind not in self._kinds:
             self._kinds.add(kind)

@@ -34,7 +34,8 @@ def bounded_by_descriptors(bounds: HttpBounds) -> HttpBounds:
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return bounds
     connections_max = max(1, (soft - OWN - ACCEPTED_AT_ONCE) // EACH)
-    log.warning(
+    report = log.warning if connections_max < bounds.connections_max // 2 else log.info
+    report(
         "connections.bounded",
         connections_max=connections_max,
         wanted=bounds.connections_max,

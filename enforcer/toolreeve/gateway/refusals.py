@@ -11,13 +11,12 @@ import structlog
 
 from toolreeve.audit import Draft, Position, RequestRefused
 from toolreeve.enforcement import Append, CountsDue, Enforcer, Incoming, RequestUnfit
+from toolreeve.enforcement.sampling import UPSTREAM
 from toolreeve.outbox import Outbox
 from toolreeve.proxy import gate as ask
 from toolreeve.runtime.clock import Clock
 
 log = structlog.get_logger()
-
-UPSTREAM = "upstream"
 
 
 class Refusals:

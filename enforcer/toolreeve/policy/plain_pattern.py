@@ -147,9 +147,7 @@ class _Reading:
         ways = 1
         while self._peek() not in {"", "|", ")"}:
             if outermost and (self._take("$") or self._take(r"\z")):
-                if self._peek() not in {"", "|"}:
-                    raise _NotPlainError
-                break
+                break  # whoever asked for this row sees whether it ends here
             parts.append(self._part())
             ways *= len(parts[-1])
             if ways > WAYS_MAX:

@@ -77,7 +77,7 @@ class HttpConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._peer = ""
-        self._grant = ""  # that the last request on it has shown
+        self._grant: str = ""  # that the last request on it has shown
         self._coming: HttpRequest | None = None  # being read
         self._waiting: collections.deque[HttpRequest] = collections.deque()  # whole
         self._waiting_bytes = 0

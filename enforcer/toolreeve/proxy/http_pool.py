@@ -9,11 +9,11 @@ from typing import Final
 from toolreeve.proxy.http_client import (
     NEVER,
     HttpResponse,
-    UpstreamAddress,
     UpstreamBounds,
     UpstreamConnection,
     UpstreamError,
 )
+from toolreeve.proxy.upstream_address import UpstreamAddress
 
 _SWEEP_SECONDS: Final = 0.25
 

@@ -18,7 +18,6 @@ from toolreeve.proxy.exchange import Exchange
 from toolreeve.proxy.gate import Caller, Gate, Outcome
 from toolreeve.proxy.http_client import (
     HttpResponse,
-    UpstreamAddress,
     UpstreamBounds,
     UpstreamError,
 )
@@ -35,6 +34,7 @@ from toolreeve.proxy.relay_stream import HELD_BYTES_MAX, INSPECT_BYTES_MAX, Even
 from toolreeve.proxy.screen import Screen
 from toolreeve.proxy.sessions import SESSION_ID_MAX, Session, Sessions
 from toolreeve.proxy.sse import message_event
+from toolreeve.proxy.upstream_address import UpstreamAddress
 
 log = structlog.get_logger()
 

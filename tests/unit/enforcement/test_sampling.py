@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from toolreeve.audit import Draft, Redaction, RequestRefused
 from toolreeve.decision import SECOND, Counters, Instant
 from toolreeve.enforcement import Append, CountsDue, Enforcer, RequestUnfit, Sampling
-from toolreeve.enforcement.sampling import MANY, SUMMARIES_MAX, RefusalSampler
+from toolreeve.enforcement.sampling import MANY, SUMMARIES_MAX, UPSTREAM, RefusalSampler
 
 KNOCK = RequestRefused(
     server="vm",
@@ -114,6 +114,16 @@ def test_a_flood_of_strangers_takes_nothing_from_those_who_have_a_grant() -> Non
     assert [sampler.takes(mine, "", at(0)) for _ in range(7)] == [True] * 5 + [False] * 2
     theirs = replace(mine, grant="day-shift")
     assert sampler.takes(theirs, "", at(0))
+
+
+def test_a_server_that_misbehaves_takes_nothing_from_the_grant_that_called_it() -> None:
+    sampler = RefusalSampler(TIGHT)
+    stray = replace(KNOCK, transport=UPSTREAM, grant="night-shift", code="stray_answer")
+    assert sum(sampler.takes(stray, "", at(0)) for _ in range(100)) == 5
+    assert sampler.takes(replace(KNOCK, grant="night-shift"), "", at(0))
+    assert sampler.takes(replace(KNOCK, grant="night-shift"), "", at(0))
+    (summary,) = sampler.summaries()
+    assert (summary.count, summary.reason.endswith("from server vm)")) == (95, True)
 
 
 def test_the_enforcer_appends_what_is_recorded_and_sums_up_the_rest_when_asked() -> None:

@@ -103,7 +103,7 @@ def test_patterns_as_policies_have_them_are_plain(text: str) -> None:
     "text",
     [".*foo.*", "[a-z]+x", "(a|aa)+", "(a*)*", "(?i)a", "é", r"\pL", "a*a*", "a*b?a", "a*(b|)a",
      "[a-c-e]", "a?{2}", "a{2}{3}", "(a)*", "(ab){2}", "[[:alpha:]]",
-     "(a|b)" * 5, "a{600}b{600}", "a$b", "a^", r"\b", "(?P<n>a)", "a+?", "x{01}",
+     "(a|b)" * 5, "a{600}b{600}", "a$b", "a^", "a(^b)", "(a$)b", r"\b", "(?P<n>a)", "a+?", "x{01}",
      "(" * 400 + ")" * 400],
 )  # fmt: skip
 def test_where_python_would_have_a_choice_or_another_meaning_re2_is_asked(text: str) -> None:
@@ -154,7 +154,9 @@ def test_one_text_is_compiled_once_for_all_who_hold_it_and_forgotten_after_them(
     assert seen() is None
 
 
-@pytest.mark.parametrize("wrong", ["(", "(?=a)", r"(a)\1", "a**", "\\", "[b-a]", r"\pL{500}"])
+@pytest.mark.parametrize(
+    "wrong", ["(", "(?=a)", r"(a)\1", "a**", "\\", "[b-a]", "a{3,2}", r"\pL{500}"]
+)
 def test_what_is_no_expression_is_refused_and_said(wrong: str) -> None:
     with pytest.raises(PatternError, match=r"."):
         Pattern(wrong)
