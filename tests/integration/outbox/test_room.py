@@ -28,7 +28,7 @@ def small(bytes_on_disk_max: int = 1 << 30) -> OutboxSettings:
 
 def run(story: Coroutine[None, None, None]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await story
 
     asyncio.run(bounded())
@@ -44,7 +44,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     if done.returncode:
         pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def opened(folder: Path, settings: OutboxSettings) -> Outbox[bytes]:
