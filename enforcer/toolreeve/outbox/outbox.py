@@ -49,12 +49,16 @@ class Recovered(Struct, frozen=True, kw_only=True):
 
 
 class OutboxStatus(Struct, frozen=True, kw_only=True):
-    """Where an outbox stands. `bytes_on_disk` counts whole segments, `waiting` records."""
+    """Where an outbox stands. `bytes_on_disk` counts whole segments, `waiting` records.
+
+    `recent_bytes` is what is kept in memory of durable groups for followers that are not there yet.
+    """
 
     last: Position | None
     head: bytes
     published: Position | None
     bytes_on_disk: int
+    recent_bytes: int
     waiting: int
 
 
@@ -240,6 +244,7 @@ class Outbox(Generic[R]):
             head=view.head,
             published=self._journal.mark.position,
             bytes_on_disk=self._journal.bytes_on_disk(),
+            recent_bytes=self._recent_bytes,
             waiting=self._waiting,
         )
 

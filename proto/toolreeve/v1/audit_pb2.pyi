@@ -467,8 +467,9 @@ class Arguments(_message.Message):
     KEYED_HASH_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     keyed_hash: _builtins.bytes
-    """HMAC-SHA-256 of the canonical JSON of all arguments under the enforcer's audit key: equal
-    arguments have equal hashes on one enforcer. Empty where arguments could not be read.
+    """BLAKE2b (RFC 7693, keyed, 32 bytes) of the canonical JSON of all arguments under the enforcer's
+    audit key: equal arguments have equal hashes on one enforcer. Empty where arguments could not
+    be read.
     """
     size_bytes: _builtins.int
     """Length of the canonical JSON in bytes."""

@@ -255,7 +255,7 @@ def test_what_the_only_follower_has_come_by_is_not_kept_in_memory(
         outbox = open_outbox()
         outbox.begin(1)
         await asyncio.gather(*(outbox.append(bytes(500)) for _ in range(100)))
-        assert not outbox._recent, "nobody follows"
+        assert outbox.status().recent_bytes == 0, "nobody follows"
         seen = 0
 
         async def follow() -> None:
@@ -269,8 +269,7 @@ def test_what_the_only_follower_has_come_by_is_not_kept_in_memory(
                 await outbox.append(b"%d" % number)
             await outbox.finish()
         assert seen == 200
-        assert not outbox._recent
-        assert outbox._recent_bytes == 0
+        assert outbox.status().recent_bytes == 0
         await outbox.close()
 
     run(story())

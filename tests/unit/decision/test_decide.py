@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from msgspec.structs import replace
 
 from toolreeve.decision import (
@@ -130,6 +131,30 @@ def test_a_limited_call_says_when_one_more_is_admitted() -> None:
     assert refused.counter == "c"
     assert refused.rule == "/tools/a/limits/0"
     assert refused.reason == "At most 1 call a minute per grant."
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"),
+    [
+        ({"action": "deny"}, Code.DENIED),
+        ({"action": "require_approval"}, Code.APPROVAL_REQUIRED),
+        ({"arguments": {"required": ["x"]}}, Code.BAD_ARGUMENTS),
+        ({"require": [{"conditions": [{"path": "/id", "op": "eq", "value": 8}]}]},
+         Code.REQUIRE_FAILED),
+        ({"deny_if": [{"conditions": [{"path": "/id", "op": "eq", "value": 7}]}]},
+         Code.DENY_IF_HELD),
+        ({"deny_if": [{"conditions": [{"path": "/x", "op": "eq", "value": 7}]}]},
+         Code.CONDITION_ERROR),
+        ({"limits": [{"counter": "c", "window": 60, "max": 0}]}, Code.LIMITED),
+        ({"limits": [{"counter": "c", "window": 60, "max": 9, "amount": "/x"}]}, Code.BAD_AMOUNT),
+    ],
+)  # fmt: skip
+def test_a_rule_on_trial_lets_through_whatever_it_would_refuse(
+    rule: dict[str, object], code: Code
+) -> None:
+    for mode, effect in (("warn", Effect.ALLOW), ("enforce", Effect.DENY)):
+        found = verdict({"default": "deny", "tools": {"a": {**rule, "mode": mode}}}, "a")
+        assert (found.code, found.effect, found.mode.value) == (code, effect, mode)
 
 
 def test_one_revision_decides_alike_whatever_the_order_of_its_keys() -> None:

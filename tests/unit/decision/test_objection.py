@@ -223,6 +223,21 @@ def test_what_comes_before_a_doubt_is_not_asked_again() -> None:
     assert begun == [(0, 0), (0, 1), (1, 0)]
 
 
+def test_a_doubt_that_asking_removes_hides_nothing_that_comes_after() -> None:
+    rule = {
+        "require": [
+            {"conditions": [one("args.a", "eq", 1)["conditions"][0],
+                            one("args.b", "in", ["x", True])["conditions"][0]]},
+            {"conditions": [one("args.a", "eq", 2)["conditions"][0],
+                            one("args.b", "eq", True)["conditions"][0]]},
+        ]
+    }  # fmt: skip
+    policy = compile_policy(policy_of(rule))
+    call = Call(server="s", grant="g", tool="t", arguments={"a": 1, "b": True})
+    verdict = decide(policy, Holds(), Counters(), call, Instant(1))
+    assert (verdict.code, verdict.rule) == (Code.REQUIRE_FAILED, "/tools/t/require/1")
+
+
 def test_rules_of_one_form_share_their_code_and_keep_their_constants() -> None:
     def made(path: str, value: object, pattern: str) -> Any:
         rule = {"require": [one(path, "eq", value), one("args.n", "regex", pattern)]}
