@@ -7,7 +7,9 @@ from msgspec import Struct
 
 from toolreeve.audit import Decided, Effect, Event, link
 from toolreeve.decision import Instant
-from toolreeve.warehouse.rows import MICROSECOND, EventUnreadableError, decision_of, row_of
+from toolreeve.warehouse.errors import EventUnreadableError
+from toolreeve.warehouse.rows import MICROSECOND, decision_of, row_of
+from toolreeve.warehouse.rows_trail import leaves_of
 from toolreeve.warehouse.runs import Duplicate, Fork, Placed, Run, Span, place
 from toolreeve.warehouse.tables import (
     ANOMALIES,
@@ -182,7 +184,10 @@ class Batch:
         if claimed != (group.enforcer, group.epoch, sequence):
             raise EventUnreadableError(f"says that it is {event.id}")
         table, row = row_of(event)
+        leaves = leaves_of(event)
         self.add(table, row)
+        for leaf in leaves:
+            self.add(*leaf)
         if table is COMPLETED:
             self.completed.append((event.enforcer, *decision_of(row)))
         return event

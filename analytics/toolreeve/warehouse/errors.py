@@ -10,6 +10,10 @@ class WarehouseError(Exception):
         self.remedy = remedy
 
 
+class EventUnreadableError(Exception):
+    """An event that follows the contract, and yet cannot be put into its table."""
+
+
 class QueryError(Exception):
     """A query was refused, failed, or was cut.
 

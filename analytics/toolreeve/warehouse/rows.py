@@ -12,13 +12,16 @@ from toolreeve.audit import (
     ApprovalGiven,
     ApprovalUsed,
     Arguments,
+    CheckpointMade,
     Completed,
     Decided,
     EnforcerStarted,
     EnforcerStopped,
     Event,
+    HeadSealed,
     HoldPlaced,
     HoldReleased,
+    OutboxDamaged,
     PolicyApplied,
     PolicyRefused,
     RequestRefused,
@@ -26,6 +29,8 @@ from toolreeve.audit import (
     ToolChanged,
     ToolPinned,
 )
+from toolreeve.warehouse.errors import EventUnreadableError
+from toolreeve.warehouse.rows_trail import of_trail
 from toolreeve.warehouse.tables import (
     ALERTS_RAISED,
     ALERTS_RESOLVED,
@@ -52,10 +57,6 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class EventUnreadableError(Exception):
-    """An event that follows the contract, and yet cannot be put into its table."""
-
-
 def row_of(event: Event) -> tuple[Table, Row]:
     """The table an event belongs to and its row, without `load`.
 
@@ -71,6 +72,8 @@ def row_of(event: Event) -> tuple[Table, Row]:
             table, row = _of_watch(event.body)
         case ToolPinned() | ToolChanged() | ToolApproved():
             table, row = TOOL_EVENTS, _of_tool(event.body)
+        case HeadSealed() | OutboxDamaged() | CheckpointMade():
+            table, row = of_trail(event.body)
         case _:
             table, row = _of_fleet(event.body)
     return table, place + row
@@ -113,7 +116,7 @@ def _of_fleet(body: _Fleet) -> tuple[Table, Row]:
         case EnforcerStarted():
             return LIFECYCLE, _started(body)
         case EnforcerStopped():
-            return LIFECYCLE, ("stopped", "", "", (), 0, b"", "", body.reason)
+            return LIFECYCLE, ("stopped", "", "", (), 0, b"", "", b"", body.reason)
         case HoldPlaced():
             return HOLD_EVENTS, _hold_placed(body)
         case HoldReleased():
@@ -255,6 +258,7 @@ def _started(body: EnforcerStarted) -> Row:
         body.previous_epoch,
         body.previous_head,
         body.boot_id,
+        body.public_key,
         "",
     )
 

@@ -57,7 +57,7 @@ LIFECYCLE = Table(
     "enforcer_lifecycle",
     _columns(
         _PLACE + "change, software_version, host, servers VARCHAR[], previous_epoch UBIGINT,"
-        " previous_head BLOB, boot_id, reason, load BIGINT"
+        " previous_head BLOB, boot_id, public_key BLOB, reason, load BIGINT"
     ),
 )
 REFUSAL_EVENTS = Table(
@@ -99,6 +99,24 @@ ALERTS_RAISED = Table(
 )
 ALERTS_RESOLVED = Table("alerts_resolved", _columns(_PLACE + "alert_id, reason, load BIGINT"))
 
+SEAL_EVENTS = Table(
+    "seal_events",
+    _columns(_PLACE + "sealed_sequence UBIGINT, head BLOB, signature BLOB, load BIGINT"),
+)
+DAMAGE_EVENTS = Table(
+    "damage_events", _columns(_PLACE + "kept_in, groups UBIGINT, lost VARCHAR[], load BIGINT")
+)
+CHECKPOINT_EVENTS = Table(
+    "checkpoint_events", _columns(_PLACE + "origin, size UBIGINT, root BLOB, note, load BIGINT")
+)
+
+LEAVES = Table(
+    "leaves",
+    _columns(
+        "origin, leaf UBIGINT, enforcer, epoch UBIGINT, first_sequence UBIGINT,"
+        " last_sequence UBIGINT, load BIGINT"
+    ),
+)
 GROUPS = Table(
     "groups",
     _columns(
@@ -146,10 +164,13 @@ EVENT_TABLES = (
     TOOL_EVENTS,
     ALERTS_RAISED,
     ALERTS_RESOLVED,
+    SEAL_EVENTS,
+    DAMAGE_EVENTS,
+    CHECKPOINT_EVENTS,
 )
 """Grow only, and every row says by which load it came."""
 
-TABLES = (*EVENT_TABLES, GROUPS, CURSORS, ANOMALIES, QUARANTINE, NOTICES)
+TABLES = (*EVENT_TABLES, LEAVES, GROUPS, CURSORS, ANOMALIES, QUARANTINE, NOTICES)
 
 _encode = msgspec.json.Encoder().encode
 

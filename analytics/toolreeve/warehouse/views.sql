@@ -266,6 +266,44 @@ COMMENT ON COLUMN holds.released_at IS 'When it was lifted there, UTC.';
 COMMENT ON COLUMN holds.released_by IS 'Who lifted it.';
 COMMENT ON COLUMN holds.release_reason IS 'Why it was lifted.';
 
+CREATE OR REPLACE VIEW checkpoints AS
+SELECT time, origin, size, lower(hex(root)) AS root, note, epoch, sequence
+FROM checkpoint_events;
+COMMENT ON VIEW checkpoints IS 'Signed checkpoints over the log of all histories: a Merkle tree (RFC 6962) with a leaf for each group.';
+COMMENT ON COLUMN checkpoints.time IS 'When it was made, UTC.';
+COMMENT ON COLUMN checkpoints.origin IS 'Name of the log: the worker that keeps it.';
+COMMENT ON COLUMN checkpoints.size IS 'How many leaves the tree has.';
+COMMENT ON COLUMN checkpoints.root IS 'The tree''s root, hex.';
+COMMENT ON COLUMN checkpoints.note IS 'The signed note (C2SP tlog-checkpoint), as witnesses and auditors read it.';
+COMMENT ON COLUMN checkpoints.epoch IS 'Which start of that worker.';
+COMMENT ON COLUMN checkpoints.sequence IS 'Place in that epoch.';
+
+CREATE OR REPLACE VIEW seals AS
+SELECT
+    time, enforcer, epoch, sealed_sequence, lower(hex(head)) AS head,
+    lower(hex(signature)) AS signature, sequence
+FROM seal_events;
+COMMENT ON VIEW seals IS 'Enforcers vouching for their histories with their own keys.';
+COMMENT ON COLUMN seals.time IS 'When it was signed, UTC.';
+COMMENT ON COLUMN seals.enforcer IS 'Who vouches.';
+COMMENT ON COLUMN seals.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN seals.sealed_sequence IS 'Up to which event of the epoch.';
+COMMENT ON COLUMN seals.head IS 'The chain''s head behind that event, hex.';
+COMMENT ON COLUMN seals.signature IS 'Ed25519, hex; see the reference of events for the text that is signed.';
+COMMENT ON COLUMN seals.sequence IS 'Place of the seal itself.';
+
+CREATE OR REPLACE VIEW outbox_damage AS
+SELECT time, enforcer, kept_in, "groups" AS groups_kept, lost, epoch, sequence
+FROM damage_events;
+COMMENT ON VIEW outbox_damage IS 'Outboxes that could not be read in full at a start.';
+COMMENT ON COLUMN outbox_damage.time IS 'When it was found, UTC.';
+COMMENT ON COLUMN outbox_damage.enforcer IS 'Whose outbox.';
+COMMENT ON COLUMN outbox_damage.kept_in IS 'Folder beside the outbox that has everything as it was found.';
+COMMENT ON COLUMN outbox_damage.groups_kept IS 'How many groups were readable and went on.';
+COMMENT ON COLUMN outbox_damage.lost IS 'What cannot be read, in order: where, why, between which events.';
+COMMENT ON COLUMN outbox_damage.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN outbox_damage.sequence IS 'Place in that epoch.';
+
 CREATE OR REPLACE VIEW tool_changes AS
 SELECT
     time, enforcer, server, tool, change, digest, previous_digest, approved_digest, members,

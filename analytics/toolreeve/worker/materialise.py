@@ -1,7 +1,7 @@
 """From the stream into the warehouse: load, then acknowledge, then watch."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
@@ -73,6 +73,7 @@ class Materialiser:
         watch: Watch,
         clock: Clock,
         loaded: Loaded,
+        on_load: Callable[[LoadReport], None],
     ) -> None:
         self._settings = settings
         self._connection = connection
@@ -81,18 +82,20 @@ class Materialiser:
         self._watch = watch
         self._clock = clock
         self._loaded = loaded
+        self._on_load = on_load
         self._subjects = Subjects(settings.prefix)
         self._detected = warehouse.mark(MARK)
         self._thread = ThreadPoolExecutor(1, "load")  # no report or tail may keep a load waiting
-        self.begun = False
-        """Whether this start has an epoch: before, nothing can be recorded."""
+        self.epoch: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """Known when this start has one: before, nothing can be recorded."""
 
     async def run(self, outbox: Outbox[Draft], started: EnforcerStarted) -> None:
         """Take part in the stream for ever; nothing here ends it but a failing disk."""
         await self._have_stream()
-        outbox.begin(await self._epoch(outbox))
+        epoch = await self._choose_epoch(outbox)
+        outbox.begin(epoch)
         await outbox.append(Draft(self._clock.now(), started))
-        self.begun = True
+        self.epoch.set_result(epoch)
         self._detected = await self._watch.catch_up(self._warehouse)
         await self._stream.begin_again_behind(self._warehouse.mark(STREAM_MARK))
         batches = consume(
@@ -124,6 +127,7 @@ class Materialiser:
 
     async def _take(self, batch: Sequence[Message]) -> None:
         report = await self._load(batch)
+        self._on_load(report)
         self._loaded.tell()
         for anomaly in report.anomalies:
             say = log.info if anomaly.kind == "gap_filled" else log.warning
@@ -179,7 +183,7 @@ class Materialiser:
             else:
                 return
 
-    async def _epoch(self, outbox: Outbox[Draft]) -> int:
+    async def _choose_epoch(self, outbox: Outbox[Draft]) -> int:
         """An epoch that this worker's name never had.
 
         Its folder may have been lost; then the stream, and the warehouse where it was kept, know

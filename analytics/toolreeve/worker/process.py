@@ -14,8 +14,9 @@ from toolreeve.audit import AlertRaised, Draft, EnforcerStarted, EnforcerStopped
 from toolreeve.bus import Publisher, Subjects, connect, ship
 from toolreeve.decision import Instant
 from toolreeve.decision.instant import SECOND
-from toolreeve.outbox import Outbox
+from toolreeve.outbox import Outbox, Sealer
 from toolreeve.runtime.clock import Clock
+from toolreeve.runtime.identity import Identity, identity
 from toolreeve.runtime.process import Stopping, until_stopped, write_ready_file
 from toolreeve.runtime.settings import SettingsError
 from toolreeve.runtime.version import VERSION
@@ -28,6 +29,7 @@ from toolreeve.warehouse.parts import Parts
 from toolreeve.warehouse.store import Notification, Warehouse
 from toolreeve.wire import pack
 from toolreeve.worker.audit_stream import AuditStream
+from toolreeve.worker.checkpoints import Checkpointer
 from toolreeve.worker.health import Health
 from toolreeve.worker.materialise import Loaded, Materialiser
 from toolreeve.worker.notify import Notice, Webhook
@@ -48,10 +50,11 @@ async def serve(
     """Run the worker until it is asked to end; returns the process's exit code.
 
     `ready_file` gets {"query": "HOST:PORT"} once queries are answered, which needs no NATS.
-    Raises WarehouseError and OutboxError where its files cannot be had.
+    Raises WarehouseError, OutboxError and SettingsError where its files cannot be had.
     """
     clock = Clock()
     settings.folder.mkdir(parents=True, exist_ok=True)
+    who = identity(settings.folder, "worker")
     async with AsyncExitStack() as ends:
         warehouse = Warehouse.open(
             settings.warehouse_path, at=clock.now(), threads=settings.duckdb_threads
@@ -80,6 +83,16 @@ async def serve(
         executor = QueryExecutor(parts, settings.query)
         service = QueryService(warehouse, executor, stream, loaded)
         address = await ends.enter_async_context(_serving(settings, service))
+        checkpointer = Checkpointer(
+            settings.name,
+            who=who,
+            warehouse=warehouse,
+            outbox=outbox,
+            watch=watch,
+            now=clock.now,
+            seconds=settings.checkpoints.seconds,
+            witness=settings.witness_path,
+        )
         materialiser = Materialiser(
             settings,
             connection=connection,
@@ -88,11 +101,14 @@ async def serve(
             watch=watch,
             clock=clock,
             loaded=loaded,
+            on_load=checkpointer.loaded,
         )
         publisher = Publisher(
             connection, subjects.audit(settings.name), stream=subjects.audit_stream
         )
-        started = EnforcerStarted(software_version=VERSION, host=gethostname(), servers=())
+        started = EnforcerStarted(
+            software_version=VERSION, host=gethostname(), servers=(), public_key=who.public_key
+        )
         log.info("worker.started", query=address, data=str(settings.folder))
         write_ready_file(ready_file, {"query": address})
         await _until_stopped(
@@ -100,9 +116,11 @@ async def serve(
             materialiser.run(outbox, started),
             ship(outbox, publisher, enforcer=settings.name, settings=settings.ship),
             notifier.run(),
+            checkpointer.run(),
+            _seal(settings.name, materialiser, outbox, clock, who),
             _keep_up(warehouse, parts),
         )
-        if materialiser.begun:
+        if materialiser.epoch.done():
             # Shipped at the next start, if not now.
             await outbox.append(Draft(clock.now(), EnforcerStopped(reason=stopping.reason)))
         log.info("worker.stopped", reason=stopping.reason)
@@ -159,6 +177,15 @@ class Notifier:
         while True:
             ending = await self._endings.get()
             await asyncio.to_thread(self._warehouse.note, [ending], at=self._clock.now())
+
+
+async def _seal(
+    name: str, materialiser: Materialiser, outbox: Outbox[Draft], clock: Clock, who: Identity
+) -> None:
+    """Vouch for the worker's own history, from when it has an epoch."""
+    epoch = await asyncio.shield(materialiser.epoch)
+    sealer = Sealer(name, outbox, epoch=epoch, now=clock.now, signer=who.signer)
+    await sealer.run()
 
 
 @asynccontextmanager

@@ -26,6 +26,14 @@ class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Messages that wait; above this the oldest is given up."""
 
 
+class CheckpointSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the log of all histories is signed, and who else remembers it."""
+
+    seconds: Annotated[float, Meta(gt=0)] = 10.0
+    witness_file: str = ""
+    """A file on another disk or host that every checkpoint is appended to; empty: nobody."""
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about one worker."""
 
@@ -55,6 +63,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     stream: StreamSettings = msgspec.field(default_factory=StreamSettings)
     ship: ShipSettings = msgspec.field(default_factory=ShipSettings)
     outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
+    checkpoints: CheckpointSettings = msgspec.field(default_factory=CheckpointSettings)
 
     @property
     def folder(self) -> Path:
@@ -65,3 +74,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def warehouse_path(self) -> Path:
         """The DuckDB file."""
         return self.folder / "warehouse.duckdb"
+
+    @property
+    def witness_path(self) -> Path | None:
+        """Where checkpoints are witnessed."""
+        return Path(self.checkpoints.witness_file) if self.checkpoints.witness_file else None

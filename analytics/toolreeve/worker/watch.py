@@ -109,7 +109,7 @@ class Watch:
         # Definitions change seldom: all of it is looked at anew, and what was said is not again.
         for event in await asyncio.to_thread(list, report.tool_events(warehouse, up_to_load=last)):
             findings.extend(self._definitions.observe(_sighting(event)))
-        await self._record(findings)
+        await self.record(findings)
         return last
 
     async def see(self, events: Iterable[Event]) -> None:
@@ -123,14 +123,14 @@ class Watch:
                     findings.extend(detector.observe(attempt))
             elif (sighting := sighting_of(event)) is not None:
                 findings.extend(self._definitions.observe(sighting))
-        await self._record(findings)
+        await self.record(findings)
 
     async def pass_time(self, at: Instant) -> None:
         """Say what is over by `at`. To be called only while nothing waits to be loaded."""
         findings = [finding for each in self._detectors for finding in each.advance(at)]
-        await self._record(findings)
+        await self.record(findings)
 
-    async def _record(self, findings: Sequence[Finding]) -> None:
+    async def record(self, findings: Sequence[Finding]) -> None:
         """Put what is new on record, then tell."""
         for finding in findings:
             match finding:

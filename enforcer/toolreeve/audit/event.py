@@ -116,7 +116,10 @@ class PolicyRefused(Struct, frozen=True, kw_only=True):
 
 
 class EnforcerStarted(Struct, frozen=True, kw_only=True):
-    """The first event of every epoch; names the head of the epoch before."""
+    """The first event of every epoch; names the head of the epoch before.
+
+    `public_key` is what the epoch's seals are signed with: Ed25519, 32 bytes.
+    """
 
     software_version: str
     host: str
@@ -124,10 +127,11 @@ class EnforcerStarted(Struct, frozen=True, kw_only=True):
     previous_epoch: int = 0
     previous_head: bytes = b""
     boot_id: str = ""
+    public_key: bytes = b""
 
 
 class EnforcerStopped(Struct, frozen=True, kw_only=True):
-    """The last event of an epoch that ended in order."""
+    """An epoch ended in order: the last event but for the seal over it."""
 
     reason: str
 
@@ -257,6 +261,48 @@ class ToolApproved(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class HeadSealed(Struct, frozen=True, kw_only=True):
+    """The enforcer vouches for its epoch up to `sequence` (see `toolreeve.audit.seal`)."""
+
+    sequence: int
+    head: bytes
+    signature: bytes
+
+
+class LostEvents(Struct, frozen=True, kw_only=True):
+    """A part of an outbox that cannot be read, between two events; None: nothing on that side."""
+
+    segment: str
+    offset: int
+    reason: str
+    after: Position | None = None
+    before: Position | None = None
+
+
+class OutboxDamaged(Struct, frozen=True, kw_only=True):
+    """An outbox was damaged; its readable `groups` go on, the evidence lies in `kept_in`."""
+
+    kept_in: str
+    groups: int
+    lost: tuple[LostEvents, ...]
+
+
+class LoggedGroups(Struct, frozen=True, kw_only=True):
+    """Neighbouring groups of one epoch in the log; `events` says how many each has."""
+
+    enforcer: str
+    epoch: int
+    first_sequence: int
+    events: tuple[int, ...]
+
+
+class CheckpointMade(Struct, frozen=True, kw_only=True):
+    """The log of all histories went on by `added`; `note` is the signed checkpoint behind it."""
+
+    note: str
+    added: tuple[LoggedGroups, ...]
+
+
 Body = (
     Decided
     | Completed
@@ -275,6 +321,9 @@ Body = (
     | ToolPinned
     | ToolChanged
     | ToolApproved
+    | HeadSealed
+    | OutboxDamaged
+    | CheckpointMade
 )
 
 

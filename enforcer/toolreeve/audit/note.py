@@ -95,6 +95,11 @@ def verify_note(note: str, keys: Collection[NamedKey]) -> tuple[str, tuple[str, 
     return text, tuple(signers)
 
 
+def note_text(note: str) -> str:
+    """The text of a note, whoever has signed it. Raises NoteError where it is no note."""
+    return _parts(note)[0]
+
+
 def read_checkpoint(text: str) -> Checkpoint:
     """The checkpoint in a note's text; further lines are passed over. Raises NoteError."""
     origin, _, rest = text.partition("\n")

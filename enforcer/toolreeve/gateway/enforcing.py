@@ -98,7 +98,7 @@ async def enforcing(
     )
     pins.begin()
     opened.station.on_listing = pins.listed
-    companions = [_trim(opened.outbox), pins.run()]
+    companions = [_trim(opened.outbox), opened.sealer.run(), pins.run()]
     if member is not None:
         companions.append(member.run(opened, holds))
     if settings.policy_files():
@@ -135,6 +135,7 @@ async def _last_word(
         stopped = EnforcerStopped(reason=stopping.reason or "error")
         await opened.station.settle()
         await opened.station.note(Draft(opened.clock.now(), stopped))
+        await opened.sealer.seal()
     except OutboxError as error:
         log.error("enforcer.stop_not_recorded", error=str(error))
     await opened.outbox.finish()

@@ -17,13 +17,22 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from toolreeve.audit import Decided, Draft, EnforcerStarted, Redaction, RequestRefused
+from toolreeve.audit import (
+    Decided,
+    Draft,
+    EnforcerStarted,
+    LostEvents,
+    OutboxDamaged,
+    Redaction,
+    RequestRefused,
+)
 from toolreeve.decision import Counters
 from toolreeve.enforcement import CallEnded, Enforcer, PolicyOffered, Recovery, Sampling
 from toolreeve.gateway.grants import Grants
 from toolreeve.gateway.station import Station, Tell
-from toolreeve.outbox import Outbox, OutboxSettings
+from toolreeve.outbox import Outbox, OutboxSettings, Salvage, Sealer
 from toolreeve.runtime.clock import Clock
+from toolreeve.runtime.identity import identity
 from toolreeve.runtime.settings import SettingsError
 from toolreeve.runtime.version import VERSION
 from toolreeve.wire import WireError, pack, read_event, unpack
@@ -42,6 +51,7 @@ class Opened(Struct, frozen=True):
     outbox: Outbox[Draft]
     clock: Clock
     epoch: int
+    sealer: Sealer
 
 
 async def open_station(
@@ -60,9 +70,10 @@ async def open_station(
     """Open the enforcer `name` whose state lies in `folder`.
 
     `policies` are what it starts with, by server. Raises OutboxError when another process has the
-    folder or the history in it is damaged.
+    folder, and SettingsError when its keys cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    who = identity(folder, "enforcer")
     outbox = Outbox[Draft].open(
         folder / "outbox",
         owner=name,
@@ -107,14 +118,32 @@ async def open_station(
         previous_epoch=0 if last is None else last.epoch,
         previous_head=b"" if last is None else outbox.recovered.head,
         boot_id=BOOT_ID.read_text().strip() if BOOT_ID.exists() else platform.node(),
+        public_key=who.public_key,
     )
     await station.note(Draft(clock.now(), started))
+    if outbox.recovered.salvaged is not None:
+        await station.note(Draft(clock.now(), _damaged(outbox.recovered.salvaged)))
     for completed in recovered.unknown:
         await station.hear(CallEnded(completed))
     for offered in policies.values():
         await station.hear(offered)
     log.info("enforcer.started", enforcer=name, epoch=epoch, unknown=len(recovered.unknown))
-    return Opened(station, enforcer, outbox, clock, epoch)
+    sealer = Sealer(name, outbox, epoch=epoch, now=clock.now, signer=who.signer)
+    return Opened(station, enforcer, outbox, clock, epoch, sealer)
+
+
+def _damaged(salvage: Salvage) -> OutboxDamaged:
+    lost = tuple(
+        LostEvents(
+            segment=one.segment,
+            offset=one.offset,
+            reason=one.reason,
+            after=one.after,
+            before=one.before,
+        )
+        for one in salvage.lost
+    )
+    return OutboxDamaged(kept_in=salvage.evidence.name, groups=salvage.groups, lost=lost)
 
 
 def _is_reserved(draft: Draft) -> bool:

@@ -2,7 +2,7 @@
 
 Records of any type become groups (one flush of the disk each), groups lie in preallocated
 segments, and whoever publishes them follows. Knows asyncio, threads and files; knows nothing of
-events, protobuf or NATS.
+protobuf or NATS, and of events only the seal, which vouches for an outbox.
 """
 
 from toolreeve.outbox.error import OutboxError
@@ -10,6 +10,8 @@ from toolreeve.outbox.flusher import Pack
 from toolreeve.outbox.frame import Group
 from toolreeve.outbox.outbox import Outbox, OutboxStatus, Recovered
 from toolreeve.outbox.peek import peek
+from toolreeve.outbox.salvage import Salvage
+from toolreeve.outbox.sealing import Sealer
 from toolreeve.outbox.settings import OutboxSettings
 
 __all__ = [
@@ -20,5 +22,7 @@ __all__ = [
     "OutboxStatus",
     "Pack",
     "Recovered",
+    "Salvage",
+    "Sealer",
     "peek",
 ]

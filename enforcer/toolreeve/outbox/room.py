@@ -30,14 +30,14 @@ class Room:
             self._spare.prepare()
 
     def has_next(self, bytes_on_disk: int) -> bool:
-        """Whether a further segment can be had, as far as anybody knows; tries again if not."""
+        """Whether a further segment can be had; tries again now and then where it could not."""
         if self.at_bound(bytes_on_disk):
             return False
-        if self._spare.failed and time.monotonic() >= self._again_after:
+        if self._spare.failed() and time.monotonic() >= self._again_after:
             self._again_after = time.monotonic() + self._settings.retry_seconds
             self._spare.take()
             self._spare.prepare()
-        return not self._spare.failed
+        return not self._spare.failed()
 
     def take(self) -> int | None:
         """The blank file's descriptor, once. None where there is none."""

@@ -28,11 +28,12 @@ class Spare:
             self._thread = Thread(target=self._fill, name="outbox-spare", daemon=True)
             self._thread.start()
 
-    @property
     def failed(self) -> bool:
-        """Whether a blank file could not be made."""
-        thread = self._thread
-        return thread is not None and not thread.is_alive() and self._descriptor is None
+        """Whether a blank file could not be made; waits for the one that is being made."""
+        if self._thread is None:
+            return False
+        self._thread.join()
+        return self._descriptor is None
 
     def take(self) -> int | None:
         """The blank file's descriptor, once. None where none was prepared or it failed."""

@@ -72,9 +72,9 @@ class PublicKey:
 
     def __init__(self, key: Ed25519PublicKey) -> None:
         self._key = key
-        raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        self.text = KEY_SCHEME + base64.b64encode(raw).decode()
-        self.key_id = sha256(raw).hexdigest()[:16]
+        self.raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        self.text = KEY_SCHEME + base64.b64encode(self.raw).decode()
+        self.key_id = sha256(self.raw).hexdigest()[:16]
 
     @classmethod
     def parse(cls, text: str) -> "PublicKey":
@@ -83,10 +83,14 @@ class PublicKey:
         try:
             if scheme + ":" != KEY_SCHEME:
                 raise KeyTextError(f"{text!r} does not start with {KEY_SCHEME!r}")
-            raw = base64.b64decode(encoded, validate=True)
-            return cls(Ed25519PublicKey.from_public_bytes(raw))
+            return cls.from_raw(base64.b64decode(encoded, validate=True))
         except (binascii.Error, ValueError) as error:
             raise KeyTextError(f"{text!r} is not ed25519:<base64 of 32 bytes>") from error
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> "PublicKey":
+        """The key of these 32 bytes. Raises ValueError."""
+        return cls(Ed25519PublicKey.from_public_bytes(raw))
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether `signature` was made over `message` by the other half of this key."""
@@ -107,7 +111,7 @@ class PublicKey:
 
 
 class SigningKey:
-    """What manifests are signed with. Whoever holds it commands the fleet."""
+    """What manifests and heads are signed with: whoever holds it speaks for its owner."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key

@@ -31,6 +31,11 @@ from toolreeve.policy import Refund
 from toolreeve.v1 import audit_pb2 as pb
 from toolreeve.wire.choices import read_effect, read_outcome
 from toolreeve.wire.errors import WireError
+from toolreeve.wire.trail_body import (
+    read_checkpoint_made,
+    read_head_sealed,
+    read_outbox_damaged,
+)
 
 
 def read_body(message: pb.Event) -> Body:  # noqa: C901, PLR0912  (one case a kind)
@@ -72,6 +77,12 @@ def read_body(message: pb.Event) -> Body:  # noqa: C901, PLR0912  (one case a ki
             return _tool_changed(message.tool_changed)
         case "tool_approved":
             return _tool_approved(message.tool_approved)
+        case "head_sealed":
+            return read_head_sealed(message.head_sealed)
+        case "outbox_damaged":
+            return read_outbox_damaged(message.outbox_damaged)
+        case "checkpoint_made":
+            return read_checkpoint_made(message.checkpoint_made)
         case None:
             raise WireError(f"an event of kind {message.kind} without a body that is known here")
 
@@ -169,6 +180,7 @@ def _enforcer_started(message: pb.EnforcerStarted) -> EnforcerStarted:
         previous_epoch=message.previous_epoch,
         previous_head=message.previous_head,
         boot_id=message.boot_id,
+        public_key=message.public_key,
     )
 
 

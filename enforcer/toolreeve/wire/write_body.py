@@ -10,14 +10,17 @@ from toolreeve.audit import (
     ApprovalUsed,
     Arguments,
     Body,
+    CheckpointMade,
     Completed,
     Decided,
     Effect,
     EnforcerStarted,
     EnforcerStopped,
+    HeadSealed,
     Hold,
     HoldPlaced,
     HoldReleased,
+    OutboxDamaged,
     PolicyApplied,
     PolicyRefused,
     RequestRefused,
@@ -28,11 +31,12 @@ from toolreeve.audit import (
 )
 from toolreeve.v1 import audit_pb2 as pb
 from toolreeve.wire.choices import EFFECTS, OUTCOMES
+from toolreeve.wire.trail_body import write_trail_body
 
 _ALLOWED = EFFECTS[Effect.ALLOW]
 
 
-def write_body(message: pb.Event, body: Body) -> None:  # noqa: C901, PLR0912  (one case a kind)
+def write_body(message: pb.Event, body: Body) -> None:  # noqa: C901, PLR0912, PLR0915  (one case a kind)
     """Set the body of `message`, and its kind."""
     match body:
         case Decided():
@@ -81,6 +85,8 @@ def write_body(message: pb.Event, body: Body) -> None:  # noqa: C901, PLR0912  (
             message.request_refused.CopyFrom(_request_refused(body))
         case ToolPinned() | ToolChanged() | ToolApproved():
             _write_tool(message, body)
+        case HeadSealed() | OutboxDamaged() | CheckpointMade():
+            write_trail_body(message, body)
         case _:
             assert_never(body)
 
@@ -187,6 +193,7 @@ def _enforcer_started(body: EnforcerStarted) -> pb.EnforcerStarted:
         previous_epoch=body.previous_epoch,
         previous_head=body.previous_head,
         boot_id=body.boot_id,
+        public_key=body.public_key,
     )
 
 

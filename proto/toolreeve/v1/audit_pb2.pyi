@@ -48,6 +48,9 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     EVENT_KIND_TOOL_PINNED: _EventKind.ValueType  # 30
     EVENT_KIND_TOOL_CHANGED: _EventKind.ValueType  # 31
     EVENT_KIND_TOOL_APPROVED: _EventKind.ValueType  # 32
+    EVENT_KIND_HEAD_SEALED: _EventKind.ValueType  # 33
+    EVENT_KIND_OUTBOX_DAMAGED: _EventKind.ValueType  # 34
+    EVENT_KIND_CHECKPOINT_MADE: _EventKind.ValueType  # 35
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """Which body an event carries. Numbers equal the field numbers of Event.body."""
@@ -70,6 +73,9 @@ EVENT_KIND_REQUEST_REFUSED: EventKind.ValueType  # 29
 EVENT_KIND_TOOL_PINNED: EventKind.ValueType  # 30
 EVENT_KIND_TOOL_CHANGED: EventKind.ValueType  # 31
 EVENT_KIND_TOOL_APPROVED: EventKind.ValueType  # 32
+EVENT_KIND_HEAD_SEALED: EventKind.ValueType  # 33
+EVENT_KIND_OUTBOX_DAMAGED: EventKind.ValueType  # 34
+EVENT_KIND_CHECKPOINT_MADE: EventKind.ValueType  # 35
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
 
 class _Effect:
@@ -220,6 +226,9 @@ class Event(_message.Message):
     TOOL_PINNED_FIELD_NUMBER: _builtins.int
     TOOL_CHANGED_FIELD_NUMBER: _builtins.int
     TOOL_APPROVED_FIELD_NUMBER: _builtins.int
+    HEAD_SEALED_FIELD_NUMBER: _builtins.int
+    OUTBOX_DAMAGED_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_MADE_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """"<enforcer_id>:<epoch>:<sequence>": unique for ever, and what an agent is told as its
     decision id.
@@ -268,6 +277,12 @@ class Event(_message.Message):
     def tool_changed(self) -> Global___ToolChanged: ...
     @_builtins.property
     def tool_approved(self) -> Global___ToolApproved: ...
+    @_builtins.property
+    def head_sealed(self) -> Global___HeadSealed: ...
+    @_builtins.property
+    def outbox_damaged(self) -> Global___OutboxDamaged: ...
+    @_builtins.property
+    def checkpoint_made(self) -> Global___CheckpointMade: ...
     def __init__(
         self,
         *,
@@ -294,12 +309,15 @@ class Event(_message.Message):
         tool_pinned: Global___ToolPinned | None = ...,
         tool_changed: Global___ToolChanged | None = ...,
         tool_approved: Global___ToolApproved | None = ...,
+        head_sealed: Global___HeadSealed | None = ...,
+        outbox_damaged: Global___OutboxDamaged | None = ...,
+        checkpoint_made: Global___CheckpointMade | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "completed", b"completed", "decided", b"decided", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "checkpoint_made", b"checkpoint_made", "completed", b"completed", "decided", b"decided", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "head_sealed", b"head_sealed", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "outbox_damaged", b"outbox_damaged", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "completed", b"completed", "decided", b"decided", "enforcer_id", b"enforcer_id", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "epoch", b"epoch", "event_id", b"event_id", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "kind", b"kind", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "sequence", b"sequence", "time_unix_nano", b"time_unix_nano", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "checkpoint_made", b"checkpoint_made", "completed", b"completed", "decided", b"decided", "enforcer_id", b"enforcer_id", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "epoch", b"epoch", "event_id", b"event_id", "head_sealed", b"head_sealed", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "kind", b"kind", "outbox_damaged", b"outbox_damaged", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "sequence", b"sequence", "time_unix_nano", b"time_unix_nano", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["decided", "completed", "policy_applied", "policy_refused", "enforcer_started", "enforcer_stopped", "hold_placed", "hold_released", "alert_raised", "alert_resolved", "approval_asked", "approval_given", "approval_used", "request_refused", "tool_pinned", "tool_changed", "tool_approved"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["decided", "completed", "policy_applied", "policy_refused", "enforcer_started", "enforcer_stopped", "hold_placed", "hold_released", "alert_raised", "alert_resolved", "approval_asked", "approval_given", "approval_used", "request_refused", "tool_pinned", "tool_changed", "tool_approved", "head_sealed", "outbox_damaged", "checkpoint_made"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -665,6 +683,7 @@ class EnforcerStarted(_message.Message):
     PREVIOUS_EPOCH_FIELD_NUMBER: _builtins.int
     PREVIOUS_HEAD_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     software_version: _builtins.str
     host: _builtins.str
     previous_epoch: _builtins.int
@@ -672,6 +691,8 @@ class EnforcerStarted(_message.Message):
     previous_head: _builtins.bytes
     boot_id: _builtins.str
     """Identifies the boot of the machine, so that clocks can be compared."""
+    public_key: _builtins.bytes
+    """Ed25519, 32 bytes: what this epoch's seals are signed with."""
     @_builtins.property
     def servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -683,10 +704,11 @@ class EnforcerStarted(_message.Message):
         previous_epoch: _builtins.int = ...,
         previous_head: _builtins.bytes = ...,
         boot_id: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "host", b"host", "previous_epoch", b"previous_epoch", "previous_head", b"previous_head", "servers", b"servers", "software_version", b"software_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "host", b"host", "previous_epoch", b"previous_epoch", "previous_head", b"previous_head", "public_key", b"public_key", "servers", b"servers", "software_version", b"software_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -694,7 +716,7 @@ Global___EnforcerStarted: _TypeAlias = EnforcerStarted  # noqa: Y015
 
 @_typing.final
 class EnforcerStopped(_message.Message):
-    """The last event of an epoch that ended in order."""
+    """An epoch ended in order: the last event but for the seal over it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1211,3 +1233,179 @@ class ToolApproved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ToolApproved: _TypeAlias = ToolApproved  # noqa: Y015
+
+@_typing.final
+class HeadSealed(_message.Message):
+    """An enforcer vouches for its history so far: once a second while there is something new, and at
+    the end of an epoch. Whoever changes an event before this one, and all hashes behind it, still
+    cannot sign what comes out.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The last event that is vouched for, of this event's own epoch, and the chain's head behind it."""
+    head: _builtins.bytes
+    signature: _builtins.bytes
+    """Ed25519 by the key that the epoch began with, over these lines, each ended by a newline:
+    "toolreeve head v1", the enforcer's name, the epoch, the sequence, the head in base64.
+    """
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        head: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "sequence", b"sequence", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeadSealed: _TypeAlias = HeadSealed  # noqa: Y015
+
+@_typing.final
+class OutboxDamaged(_message.Message):
+    """Part of an outbox could not be read at a start. What is left of it was taken up again, and the
+    folder as it was found is kept.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEPT_IN_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    kept_in: _builtins.str
+    """Name of the folder with the evidence, beside the outbox."""
+    groups: _builtins.int
+    """How many groups were readable and have been taken up again."""
+    @_builtins.property
+    def lost(self) -> _containers.RepeatedCompositeFieldContainer[Global___LostEvents]:
+        """In the order of the history."""
+
+    def __init__(
+        self,
+        *,
+        kept_in: _builtins.str = ...,
+        groups: _builtins.int = ...,
+        lost: _abc.Iterable[Global___LostEvents] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "kept_in", b"kept_in", "lost", b"lost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutboxDamaged: _TypeAlias = OutboxDamaged  # noqa: Y015
+
+@_typing.final
+class LostEvents(_message.Message):
+    """A part of an outbox that cannot be read any more. It lies between two events; a sequence of 0
+    says that nothing readable stands on that side.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AFTER_EPOCH_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    BEFORE_EPOCH_FIELD_NUMBER: _builtins.int
+    BEFORE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    segment: _builtins.str
+    """Name of the file and the offset in it where reading ended."""
+    offset: _builtins.int
+    reason: _builtins.str
+    after_epoch: _builtins.int
+    after_sequence: _builtins.int
+    before_epoch: _builtins.int
+    before_sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        segment: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        after_epoch: _builtins.int = ...,
+        after_sequence: _builtins.int = ...,
+        before_epoch: _builtins.int = ...,
+        before_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_epoch", b"after_epoch", "after_sequence", b"after_sequence", "before_epoch", b"before_epoch", "before_sequence", b"before_sequence", "offset", b"offset", "reason", b"reason", "segment", b"segment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LostEvents: _TypeAlias = LostEvents  # noqa: Y015
+
+@_typing.final
+class CheckpointMade(_message.Message):
+    """The analytics worker's log of all histories went on by these groups. The log is a Merkle tree
+    (RFC 6962); its leaves are groups in the order of all these events of one origin.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTE_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    """A signed note (C2SP tlog-checkpoint): origin, size of the tree, root."""
+    @_builtins.property
+    def added(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoggedGroups]:
+        """What was added to the log since the checkpoint before."""
+
+    def __init__(
+        self,
+        *,
+        note: _builtins.str = ...,
+        added: _abc.Iterable[Global___LoggedGroups] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckpointMade: _TypeAlias = CheckpointMade  # noqa: Y015
+
+@_typing.final
+class LoggedGroups(_message.Message):
+    """Neighbouring groups of one epoch, each a leaf of its own. A leaf is these lines, each ended by a
+    newline: "toolreeve group v1", the enforcer's name, the epoch, the first sequence, the last
+    sequence, the chain's head behind the group in base64.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCER_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    enforcer_id: _builtins.str
+    epoch: _builtins.int
+    first_sequence: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How many events each group has."""
+
+    def __init__(
+        self,
+        *,
+        enforcer_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        first_sequence: _builtins.int = ...,
+        events: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcer_id", b"enforcer_id", "epoch", b"epoch", "events", b"events", "first_sequence", b"first_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoggedGroups: _TypeAlias = LoggedGroups  # noqa: Y015

@@ -129,12 +129,12 @@ def control(*, config: Path | None) -> int:
     """Run the control plane."""
     with needs_extra("control", "grpc_health"):
         from toolreeve.bus import BusError
-        from toolreeve.control.keys import KeyFileError
         from toolreeve.control.ledger import LedgerLostError
         from toolreeve.control.process import serve
         from toolreeve.control.server import ListenError
         from toolreeve.control.settings import ControlSettings
         from toolreeve.fleet import HistoryError
+        from toolreeve.runtime.keyfile import KeyFileError
         from toolreeve.wire import WireError
     from toolreeve.runtime import log
     from toolreeve.runtime.process import run

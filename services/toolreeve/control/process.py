@@ -11,7 +11,6 @@ import structlog
 
 from toolreeve.bus import StreamSettings, Subjects, connect, ensure_stream
 from toolreeve.control.fleet_service import FleetService
-from toolreeve.control.keys import load_or_create
 from toolreeve.control.ledger import Ledger
 from toolreeve.control.observer import Observer
 from toolreeve.control.operator_service import SERVICE as OPERATOR_SERVICE
@@ -22,6 +21,7 @@ from toolreeve.control.store import Store
 from toolreeve.control.streams import Streams
 from toolreeve.policy.sign import SigningKey
 from toolreeve.runtime.clock import Clock
+from toolreeve.runtime.keyfile import load_or_create
 from toolreeve.runtime.process import Stopping, until_stopped, write_ready_file
 from toolreeve.wire.fleet import SERVICE as FLEET_SERVICE
 

@@ -10,7 +10,7 @@ import pytest
 from mcp import Client
 from tests.integration.gateway.test_gateway import code_of, recorded
 
-from toolreeve.audit import Completed, Decided, EnforcerStopped
+from toolreeve.audit import Completed, Decided, EnforcerStopped, HeadSealed
 
 POLICY: dict[str, object] = {
     "version": "1",
@@ -56,4 +56,6 @@ def test_on_a_disk_without_room_only_observed_calls_go_through(
         assert time.monotonic() < deadline, running.log
         time.sleep(0.05)
     assert running.stop() == 0
-    assert isinstance(recorded(running)[-1], EnforcerStopped)
+    stopped, sealed = recorded(running)[-2:]
+    assert isinstance(stopped, EnforcerStopped)
+    assert isinstance(sealed, HeadSealed)

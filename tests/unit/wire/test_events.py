@@ -14,16 +14,21 @@ from toolreeve.audit import (
     ApprovalUsed,
     Arguments,
     Body,
+    CheckpointMade,
     Completed,
     Decided,
     Draft,
     Effect,
     EnforcerStarted,
     EnforcerStopped,
+    HeadSealed,
     Hold,
     HoldPlaced,
     HoldReleased,
     KeptArgument,
+    LoggedGroups,
+    LostEvents,
+    OutboxDamaged,
     Outcome,
     PolicyApplied,
     PolicyRefused,
@@ -74,6 +79,17 @@ reservation = st.builds(
     at=st.just(Instant(0)),
     refund_on=st.frozensets(st.sampled_from(Refund)),
 )
+position = st.none() | st.builds(Position, number, st.integers(1, 2**63 - 1))
+lost = st.builds(
+    LostEvents, segment=text, offset=number, reason=text, after=position, before=position
+)
+logged = st.builds(
+    LoggedGroups,
+    enforcer=text,
+    epoch=number,
+    first_sequence=number,
+    events=st.lists(st.integers(0, 2**32 - 1)).map(tuple),
+)
 KINDS: tuple[type[msgspec.Struct], ...] = (
     Decided,
     Completed,
@@ -92,6 +108,9 @@ KINDS: tuple[type[msgspec.Struct], ...] = (
     ToolPinned,
     ToolChanged,
     ToolApproved,
+    HeadSealed,
+    OutboxDamaged,
+    CheckpointMade,
 )
 BY_NAME: dict[str, st.SearchStrategy[object]] = {
     "arguments": arguments,
@@ -108,11 +127,14 @@ BY_NAME: dict[str, st.SearchStrategy[object]] = {
     "reservations": st.lists(reservation, max_size=2).map(tuple),
     "http_status": small,
     "previous_head": st.binary(max_size=32),
+    "lost": st.lists(lost, max_size=2).map(tuple),
+    "added": st.lists(logged, max_size=2).map(tuple),
     "arguments_hash": st.binary(max_size=32),
 }
 BY_TYPE: dict[object, st.SearchStrategy[object]] = {
     str: text,
     int: number,
+    bytes: st.binary(max_size=64),
     float: st.floats(allow_nan=False),
     Instant: instant,
 }

@@ -1,4 +1,7 @@
-"""The signing key's file: made at the first start, readable by its owner only."""
+"""A signing key's file: made at the first start, readable by its owner only.
+
+Loading this takes the cryptography library along; a process that must start fast loads it late.
+"""
 
 import os
 import secrets
@@ -9,7 +12,7 @@ from toolreeve.policy.sign import KeyTextError, SigningKey
 
 
 class KeyFileError(Exception):
-    """The signing key cannot be used. Says what is wrong and what to do."""
+    """A signing key cannot be used. Says what is wrong and what to do."""
 
     def __init__(self, path: Path, problem: str, remedy: str) -> None:
         super().__init__(f"{path}: {problem}; {remedy}")
@@ -47,7 +50,7 @@ def _load(path: Path) -> SigningKey:
         raise KeyFileError(
             path,
             f"the key cannot be opened: {error.strerror}",
-            "it must be a plain file of the user that runs the control plane",
+            "it must be a plain file of the user that runs this process",
         ) from error
     with os.fdopen(descriptor, "rb") as file:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
@@ -55,14 +58,16 @@ def _load(path: Path) -> SigningKey:
             raise KeyFileError(
                 path,
                 f"others can read the signing key (mode {mode:04o})",
-                "chmod 600 it; if others may have read it, make a new one and pin it everywhere",
+                "chmod 600 it; if others may have read it, make a new one and pin that everywhere",
             )
         pem = file.read()
     try:
         return SigningKey.from_pem(pem)
     except KeyTextError as error:
         raise KeyFileError(
-            path, str(error), "restore the key from its backup; enforcers trust no other"
+            path,
+            str(error),
+            "restore the key from its backup; whoever has pinned it trusts no other",
         ) from error
 
 

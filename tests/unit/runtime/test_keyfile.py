@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from toolreeve.control.keys import KeyFileError, load_or_create
+from toolreeve.runtime.keyfile import KeyFileError, load_or_create
 
 
 def test_a_key_is_made_once_and_its_owner_alone_can_read_it(tmp_path: Path) -> None:
