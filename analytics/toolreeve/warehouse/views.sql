@@ -278,6 +278,21 @@ COMMENT ON COLUMN checkpoints.note IS 'The signed note (C2SP tlog-checkpoint), a
 COMMENT ON COLUMN checkpoints.epoch IS 'Which start of that worker.';
 COMMENT ON COLUMN checkpoints.sequence IS 'Place in that epoch.';
 
+CREATE OR REPLACE VIEW audit_log AS
+SELECT
+    l.origin, l.leaf, l.enforcer, l.epoch, l.first_sequence, l.last_sequence,
+    lower(hex(g.head)) AS head
+FROM leaves AS l
+JOIN groups AS g USING (enforcer, epoch, first_sequence, last_sequence);
+COMMENT ON VIEW audit_log IS 'The log that checkpoints vouch for, a leaf each.';
+COMMENT ON COLUMN audit_log.origin IS 'Name of the log: the worker that keeps it.';
+COMMENT ON COLUMN audit_log.leaf IS 'Place in the log, from 0.';
+COMMENT ON COLUMN audit_log.enforcer IS 'Who wrote the group.';
+COMMENT ON COLUMN audit_log.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN audit_log.first_sequence IS 'The group''s first event.';
+COMMENT ON COLUMN audit_log.last_sequence IS 'Its last event.';
+COMMENT ON COLUMN audit_log.head IS 'The chain''s head behind the group, hex.';
+
 CREATE OR REPLACE VIEW seals AS
 SELECT
     time, enforcer, epoch, sealed_sequence, lower(hex(head)) AS head,
