@@ -73,6 +73,10 @@ bench-peers: $(READY) ## fetch other gateways and measure beside them (ARGS="--q
 soak-gateway: $(READY) ## load a gateway for an hour, look for leaks (SECONDS=120)
 	@$(BIN)/python benchmarks/soak_gateway.py --seconds $(or $(SECONDS),3600) $(ARGS)
 
+.PHONY: nemesis
+nemesis: $(READY) ## kill, cut off and fill real processes by chance (SECONDS=600 SEED=7)
+	@$(BIN)/python -m tests.nemesis --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
 FUZZED     := policy dialect calls pattern message events lines header
 WITH_FUZZ  = PYTHONPATH=$$($(FUZZ)/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
 

@@ -63,15 +63,15 @@ def newest_checkpoint(warehouse: Warehouse, origin: str) -> Checkpoint | None:
     return None if row is None else Checkpoint(origin, row[0], row[1])
 
 
-def unlogged(warehouse: Warehouse, origin: str) -> list[Leaf]:
-    """Every loaded group that the log does not have. Reads all groups there are."""
+def unlogged(warehouse: Warehouse, origin: str, *, up_to: int) -> list[Leaf]:
+    """Every group up to a load that the log does not have. Reads all groups there are."""
     rows = warehouse.reader().execute(
         f"""
         SELECT {_GROUP}, head
         FROM groups AS g ANTI JOIN (FROM leaves WHERE origin = ?) AS l USING ({_GROUP})
-        ORDER BY {_GROUP}
+        WHERE load <= ? ORDER BY {_GROUP}
         """,  # noqa: S608  our own names
-        [origin],
+        [origin, up_to],
     )
     return [Leaf(*row) for row in rows.fetchall()]
 

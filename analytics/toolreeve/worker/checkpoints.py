@@ -107,6 +107,7 @@ class Checkpointer:
             await self._gather()
             due = waited >= self._seconds or len(self._pending) >= GROUPS_DUE
             if due and self._grown and self._pending:
+                self._grown = False  # what is loaded from here on grows it again
                 await self._make()
                 waited = 0.0
 
@@ -128,8 +129,10 @@ class Checkpointer:
         self._frontier, then = await asyncio.to_thread(
             self._read_log, -1 if seen is None else seen.size
         )
-        self._pending = await asyncio.to_thread(merkle_log.unlogged, self._warehouse, self._origin)
-        self._grown = any(leaf.enforcer != self._origin for leaf in self._pending)
+        self._pending = await asyncio.to_thread(
+            merkle_log.unlogged, self._warehouse, self._origin, up_to=self._logged_load
+        )
+        self._grown |= any(leaf.enforcer != self._origin for leaf in self._pending)
         now = Checkpoint(self._origin, self._frontier.size, self._frontier.root)
         if stands is not None and stands != now:
             await self._alarm("its newest checkpoint", stands)
@@ -166,10 +169,10 @@ class Checkpointer:
                 await self._outbox.append(Draft(self._now(), made))
             except OutboxError as error:
                 log.error("checkpoint.not_recorded", problem=str(error))
+                self._grown = True
                 return
             self._frontier = frontier
             del self._pending[: len(added)]
-            self._grown = bool(self._pending)
             await asyncio.to_thread(self._tell_witness, note)
 
     def _tell_witness(self, note: str) -> None:

@@ -1,13 +1,30 @@
 """Logs: one line an event, on standard error."""
 
 import sys
-from typing import Literal
+from contextlib import suppress
+from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import Processor
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 Level = Literal["debug", "info", "warning", "error"]
+
+
+class _Patient:
+    """A stream that loses what cannot be written: a full log disk must not stop who logs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(*, process: str, level: Level = "info", json_lines: bool | None = None) -> None:
@@ -30,7 +47,7 @@ def configure(*, process: str, level: Level = "info", json_lines: bool | None = 
             *shown,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Patient(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
