@@ -53,10 +53,14 @@ demo: $(READY) ## set up and run the story (ONCE=1: end after it)
 	@$(BIN)/toolreeve up --demo $(if $(filter-out 0 no,$(ONCE)),--once)
 
 .PHONY: test
-test: $(READY) ## run the tests (ARGS="tests/unit -k limits")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## run the tests (ARGS="tests/unit -k limits"; JOBS=1: one after the other)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),auto) --maxprocesses 4 --dist loadfile $(ARGS)
 
 BENCHMARKS := $(filter-out benchmarks/soak_%,$(wildcard benchmarks/*.py))
+
+.PHONY: soak
+soak: $(READY) ## play simulated histories (SEEDS=100000; SEED=7: that one, again)
+	@$(BIN)/python -m tests.simulation.soak $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
 
 .PHONY: bench
 bench: $(READY) ## run the benchmarks (BENCH=gateway: only that one)

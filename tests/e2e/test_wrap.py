@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 
-from toolreeve.audit import Decided, EnforcerStarted, EnforcerStopped
+from toolreeve.audit import Decided, EnforcerStarted, EnforcerStopped, HeadSealed
 from toolreeve.outbox import Outbox
 from toolreeve.wire import pack, read_event, unpack
 
@@ -73,7 +73,7 @@ def test_two_wrappers_of_one_server_run_side_by_side_with_a_history_each(tmp_pat
         bodies = [type(body) for body in history(slot)]
         assert bodies.count(Decided) == 1
         assert bodies[0] is EnforcerStarted
-        assert bodies[-1] is EnforcerStopped
+        assert bodies[-2:] == [EnforcerStopped, HeadSealed], "the last seal vouches for the stop"
 
 
 def history(slot: Path) -> list[object]:

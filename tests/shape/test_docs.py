@@ -10,6 +10,7 @@ import msgspec
 
 from toolreeve.bus.subjects import Subjects
 from toolreeve.cli.__main__ import cli
+from toolreeve.worker import checkpoints, reconcile, stream_watch
 from toolreeve.worker.settings import WorkerSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -91,5 +92,7 @@ def test_every_alert_has_its_entry() -> None:
     alerts = [(rule.name, rule.severity) for rule in settings.rules]
     of_tools = settings.definitions
     alerts += [(name, of_tools.severity) for name in (of_tools.changed, of_tools.looks_alike)]
+    of_the_audit = (*reconcile.RULES, *stream_watch.RULES, checkpoints.RULE)
+    alerts += [(name, "critical") for name in of_the_audit]
     found = missing((f"`{name}`", f"`{severity}`") for name, severity in alerts)
     assert not found, f"not in docs/: {found}"

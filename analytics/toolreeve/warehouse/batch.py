@@ -52,6 +52,15 @@ class Spoiled(Struct, frozen=True):
     payload: bytes
 
 
+class Kept(Struct, frozen=True):
+    """A group whose bytes are to be kept. `times` are those of its first and last event, in
+    microseconds; None where one of its events cannot be read."""
+
+    group: Group
+    head: bytes
+    times: tuple[int, int] | None
+
+
 class Batch:
     """Rows by table, new cursors, and what was noticed, for one load at `at`.
 
@@ -67,6 +76,7 @@ class Batch:
         self.quarantined: dict[bytes, Row] = {}
         self.repeated: list[tuple[Group, bytes]] = []
         self.refused: list[tuple[Group, str, str]] = []
+        self.kept: list[Kept] = []
         self.decided: set[DecisionId] = set()
         self.completed: list[DecisionId] = []
         self._at = at
@@ -95,9 +105,13 @@ class Batch:
                 self.refuse(group, "fork", f"does not follow event {behind} as it is loaded")
             case Placed() as placed:
                 at_end = newest and all(run.last < group.first_sequence for run in epoch.runs)
-                last_time = self._load(group, placed.missing, at_end=at_end)
+                times = self._load(group, placed.missing, at_end=at_end)
+                last_time = max(times, default=None)
                 self.epochs[key] = Epoch(placed.runs, _later(epoch.last_time, last_time))
                 self._note_group(group, heads[-1], placed)
+                is_read = len(times) == len(group.raws)
+                ends = (min(times), max(times)) if is_read else None
+                self.kept.append(Kept(group, heads[-1], ends))
 
     def refuse(self, group: Group, kind: str, detail: str) -> None:
         """Keep a whole group aside, event by event."""
@@ -158,8 +172,9 @@ class Batch:
         else:
             self.duplicates += len(group.raws)
 
-    def _load(self, group: Group, missing: Sequence[Span], *, at_end: bool) -> int | None:
-        newest: int | None = None
+    def _load(self, group: Group, missing: Sequence[Span], *, at_end: bool) -> list[int]:
+        """Add the missing events; returns the times of those that could be read."""
+        times: list[int] = []
         for span in missing:
             for sequence in range(span.first, span.last + 1):
                 raw = group.raws[sequence - group.first_sequence]
@@ -169,11 +184,11 @@ class Batch:
                     self._keep(raw, str(error), group, sequence)
                     self._note("poison", group, Span(sequence, sequence), str(error))
                     continue
-                newest = _later(newest, event.at // MICROSECOND)
+                times.append(event.at // MICROSECOND)
                 self.events.append(event)
                 if at_end and _waits_for_outcome(event):
                     self.decided.add((event.enforcer, event.epoch, event.sequence))
-        return newest
+        return times
 
     def _read(self, group: Group, sequence: int, raw: bytes) -> Event:
         """Read an event and add its row, or raise and add nothing."""

@@ -1,11 +1,12 @@
 """What stands in the log of all histories, and what is still to be added to it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from msgspec import Struct
 
 from toolreeve.audit import LoggedGroups, Position
-from toolreeve.audit.merkle import leaf_hash
+from toolreeve.audit.merkle import inclusion_proof, leaf_hash
 from toolreeve.audit.note import Checkpoint
 from toolreeve.audit.seal import logged_text
 from toolreeve.warehouse.store import Warehouse
@@ -61,6 +62,48 @@ def newest_checkpoint(warehouse: Warehouse, origin: str) -> Checkpoint | None:
         .fetchone()
     )
     return None if row is None else Checkpoint(origin, row[0], row[1])
+
+
+class Inclusion(Struct, frozen=True, kw_only=True):
+    """That a group stands in the log: its place, the hashes up to the root, and who signed that."""
+
+    leaf: int
+    first_sequence: int
+    hashes: tuple[bytes, ...]
+    note: str
+
+
+def include(
+    warehouse: Warehouse, origin: str, enforcer: str, position: Position
+) -> Inclusion | None:
+    """Show that the group of an event stands in the log; None where no checkpoint has it yet.
+
+    By the oldest checkpoint that has it. Hashes all leaves of its tree anew: a million take some
+    five seconds.
+    """
+    reader = warehouse.reader()
+    where = [origin, enforcer, position.epoch, position.sequence]
+    placed = reader.execute(
+        "SELECT leaf, first_sequence FROM leaves WHERE origin = ? AND enforcer = ? AND epoch = ?"
+        " AND ? BETWEEN first_sequence AND last_sequence ORDER BY leaf LIMIT 1",
+        where,
+    ).fetchone()
+    if placed is None:
+        return None
+    signed = reader.execute(
+        "SELECT size, note FROM checkpoint_events WHERE origin = ? AND size > ?"
+        " ORDER BY size LIMIT 1",
+        [origin, placed[0]],
+    ).fetchone()
+    if signed is None:
+        return None
+    hashes = [leaf.hash for leaf in islice(leaves(warehouse, origin), signed[0])]
+    return Inclusion(
+        leaf=placed[0],
+        first_sequence=placed[1],
+        hashes=inclusion_proof(hashes, placed[0]),
+        note=signed[1],
+    )
 
 
 def unlogged(warehouse: Warehouse, origin: str, *, up_to: int) -> list[Leaf]:

@@ -18,9 +18,9 @@ from msgspec import Struct
 
 from toolreeve.audit import Event, Position
 from toolreeve.decision import Instant
-from toolreeve.warehouse import lookup
+from toolreeve.warehouse import lookup, payloads
 from toolreeve.warehouse.batch import Anomaly, Batch, DecisionId, Epoch, EpochId, Spoiled
-from toolreeve.warehouse.errors import WarehouseError
+from toolreeve.warehouse.errors import why_closed
 from toolreeve.warehouse.migrate import migrate, renew
 from toolreeve.warehouse.tables import NOTICES, TABLES, Row, Table, columns_json, insert_sql
 from toolreeve.wire import Group
@@ -73,10 +73,16 @@ class Warehouse:
     """See `open`. One thread at a time may load; any thread may read through `reader`."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, path: Path, warehouse_id: str
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path,
+        warehouse_id: str,
+        archive: Path | None = None,
     ) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._readers = connection.cursor()
+        self._reading = threading.Lock()
         self._epochs: OrderedDict[EpochId, Epoch] = OrderedDict()
         self._newest: dict[str, int] = dict(
             connection.execute("SELECT enforcer, max(epoch) FROM cursors GROUP BY 1").fetchall()
@@ -88,17 +94,21 @@ class Warehouse:
         }
         self._last_load = max(self._newest_loads.values())
         self.path = path
+        self.archive_folder = path.with_name("archive") if archive is None else archive
         self._marks: dict[str, int] = dict(
             connection.execute("SELECT name, max(mark) FROM marks GROUP BY name").fetchall()
         )
         self.warehouse_id = warehouse_id
 
     @classmethod
-    def open(cls, path: Path, *, at: Instant, threads: int = 2) -> Self:
+    def open(
+        cls, path: Path, *, at: Instant, threads: int = 2, archive: Path | None = None
+    ) -> Self:
         """Open or make the file and bring it to the newest form.
 
-        Raises WarehouseError where another process has it, where it is damaged, and where a newer
-        version of the program has written it.
+        `archive` is where the raw groups go; a folder beside the file unless said otherwise.
+        Raises WarehouseError where another process has it and where a newer version of the
+        program has written it, and WarehouseDamagedError where it is not as it was written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         config: dict[str, str | bool | int | float | list[str]] = {
@@ -112,11 +122,14 @@ class Warehouse:
         try:
             connection = duckdb.connect(str(path), config=config)
         except duckdb.Error as error:
-            raise _why_closed(path, error) from error
+            raise why_closed(path, error) from error
         try:
             connection.execute("SET TimeZone = 'UTC'")
             migrate(connection, at)
-            return cls(connection, path, renew(connection, at))
+            return cls(connection, path, renew(connection, at), archive)
+        except duckdb.Error as error:
+            connection.close()
+            raise why_closed(path, error) from error
         except BaseException:
             connection.close()
             raise
@@ -137,21 +150,25 @@ class Warehouse:
         at: Instant,
         spoiled: Sequence[Spoiled] = (),
         marks: Mapping[str, int] | None = None,
+        file: payloads.File | None = None,
     ) -> LoadReport:
         """Add what is new in `groups`, in one transaction that is durable on return.
 
         May be called again with the same groups, in any order, any number of times. `marks` are
-        set in the same transaction. Raises duckdb.Error where the file cannot
-        take it (no space, for one); then nothing was added, and the call may be made again.
+        set in the same transaction. `file` is the archive file that has the groups already.
+        Raises duckdb.Error where the file cannot take it (no space, for one); then nothing was
+        added, and the call may be made again.
         """
         with self._lock:
             try:
-                return self._commit(self._plan(groups, at, spoiled, frozenset()), marks or {})
+                plan = self._plan(groups, at, spoiled, frozenset())
+                return self._commit(plan, marks or {}, at, file)
             except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException):
                 bad = self._find_bad_events(groups, at)
                 if not bad:
                     raise
-                return self._commit(self._plan(groups, at, spoiled, bad), marks or {})
+                plan = self._plan(groups, at, spoiled, bad)
+                return self._commit(plan, marks or {}, at, file)
 
     def watermarks(self) -> tuple[Watermark, ...]:
         """How far each epoch is complete, by enforcer and epoch."""
@@ -197,7 +214,8 @@ class Warehouse:
 
     def reader(self) -> duckdb.DuckDBPyConnection:
         """A connection for one thread to read with; it sees what is committed."""
-        return self._connection.cursor()
+        with self._reading:  # a connection refuses a second call, and so would the loading one
+            return self._readers.cursor()
 
     def checkpoint(self, *, bytes_min: int = CHECKPOINT_BYTES) -> bool:
         """Move the write-ahead log into the file where it has grown to `bytes_min`.
@@ -215,7 +233,8 @@ class Warehouse:
 
     def close(self) -> None:
         """Finish the file. A warehouse that was killed instead is as exact."""
-        with self._lock:
+        with self._lock, self._reading:
+            self._readers.close()
             self._connection.close()
 
     def _plan(
@@ -239,7 +258,9 @@ class Warehouse:
         batch.seal(lookup.quarantined(self._connection, list(batch.quarantined)))
         return batch
 
-    def _commit(self, batch: Batch, marks: Mapping[str, int]) -> LoadReport:
+    def _commit(
+        self, batch: Batch, marks: Mapping[str, int], at: Instant, file: payloads.File | None
+    ) -> LoadReport:
         changed = {name: mark for name, mark in marks.items() if self._marks.get(name) != mark}
         if not batch.rows and not changed:
             return LoadReport(load=self._last_load, duplicates=batch.duplicates)
@@ -249,6 +270,10 @@ class Warehouse:
             self._delete_cursors(batch.epochs)
             for table, rows in batch.rows.values():
                 self._insert(table, rows, load)
+            if file is not None and batch.kept:
+                payloads.enter(self._connection, file, load, load, whole=False)
+            elif batch.kept:
+                payloads.stage(self._connection, batch.kept, load, at)
             if changed:
                 self._set_marks(changed)
             self._connection.commit()
@@ -354,6 +379,7 @@ class Warehouse:
                     first_sequence=group.first_sequence + offset,
                     previous_hash=group.previous_hash,
                     raws=(raw,),
+                    payload=group.payload,
                 )
                 trial = Batch(at)
                 trial.take(alone, {}, newest=False)
@@ -372,15 +398,3 @@ def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     row = connection.execute(sql).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def _why_closed(path: Path, error: duckdb.Error) -> WarehouseError:
-    text = str(error).splitlines()[0][:300]
-    if "lock" in text.lower():
-        return WarehouseError(
-            f"another process has {path} open", remedy="stop the other worker, or use another file"
-        )
-    return WarehouseError(
-        f"{path} cannot be opened: {text}",
-        remedy="put the file aside and start again: it is filled anew from the stream",
-    )

@@ -7,10 +7,22 @@ import structlog
 from nats.js.errors import APIError, NotFoundError
 
 from toolreeve.bus import Connection
+from toolreeve.worker.asking import StreamPlace
 
 log = structlog.get_logger()
 
 ANSWER_SECONDS_MAX = 2.0
+
+
+def heed() -> None:
+    """Raise CancelledError where this task was cancelled and did not hear of it.
+
+    nats-py waits with `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that comes
+    together with the answer; a loop that asks for ever would never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class AuditStream:
@@ -30,6 +42,20 @@ class AuditStream:
         except (TimeoutError, nats.errors.Error, APIError, OSError):
             return None
         return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+    async def place(self) -> StreamPlace | None:
+        """How far the stream goes and how far it is loaded; None where nobody can say now."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                jetstream = await self._connection.jetstream()
+                state = (await jetstream.stream_info(self._stream)).state
+                info = await jetstream.consumer_info(self._stream, self._durable)
+        except (TimeoutError, nats.errors.Error, APIError, OSError):
+            return None
+        loaded = info.ack_floor.stream_seq if info.ack_floor else 0
+        waiting = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        # With nothing waiting all is loaded, also where the stream's end was taken away.
+        return StreamPlace(last=state.last_seq, loaded=loaded if waiting else state.last_seq)
 
     async def begin_again_behind(self, loaded: int) -> None:
         """Let the consumer read from the stream's start where it is ahead of `loaded`.

@@ -104,12 +104,14 @@ class Checkpointer:
                     continue
                 await self._take_up()
                 began = True
+            grown, self._grown = self._grown, False  # what is loaded from here on grows it again
             await self._gather()
             due = waited >= self._seconds or len(self._pending) >= GROUPS_DUE
-            if due and self._grown and self._pending:
-                self._grown = False  # what is loaded from here on grows it again
+            if due and grown and self._pending:
                 await self._make()
                 waited = 0.0
+            else:
+                self._grown |= grown
 
     def _caught_up(self) -> bool:
         """Whether everything that this worker's outbox held at its start is in the warehouse."""

@@ -8,14 +8,25 @@ import duckdb
 import structlog
 
 from toolreeve.audit import Draft, EnforcerStarted
-from toolreeve.bus import BusError, Connection, Message, Subjects, ack_all, consume, ensure_stream
+from toolreeve.bus import (
+    BusError,
+    Connection,
+    Message,
+    StreamLosesError,
+    Subjects,
+    ack_all,
+    consume,
+    ensure_stream,
+    speaks_for,
+)
 from toolreeve.outbox import Outbox
 from toolreeve.runtime.clock import Clock
 from toolreeve.warehouse.batch import Spoiled
-from toolreeve.warehouse.errors import WarehouseError
+from toolreeve.warehouse.errors import WarehouseDamagedError, WarehouseError, is_damage
 from toolreeve.warehouse.store import LoadReport, Warehouse
 from toolreeve.wire import Group, WireError, unpack
 from toolreeve.worker.audit_stream import AuditStream
+from toolreeve.worker.opening import mark_damaged
 from toolreeve.worker.settings import WorkerSettings
 from toolreeve.worker.watch import MARK, Watch
 
@@ -74,7 +85,9 @@ class Materialiser:
         clock: Clock,
         loaded: Loaded,
         on_load: Callable[[LoadReport], None],
+        on_foreign: Callable[[str, str], None] = lambda _enforcer, _message_id: None,
     ) -> None:
+        """`on_foreign` hears of an enforcer's message under an id that is not its own."""
         self._settings = settings
         self._connection = connection
         self._stream = stream
@@ -83,11 +96,17 @@ class Materialiser:
         self._clock = clock
         self._loaded = loaded
         self._on_load = on_load
+        self._on_foreign = on_foreign
         self._subjects = Subjects(settings.prefix)
         self._detected = warehouse.mark(MARK)
+        self._numbers_are_new = False
         self._thread = ThreadPoolExecutor(1, "load")  # no report or tail may keep a load waiting
         self.epoch: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """Known when this start has one: before, nothing can be recorded."""
+
+    def begin_numbers_anew(self) -> None:
+        """The stream is not the one that was read before: its numbers begin anew."""
+        self._numbers_are_new = True
 
     async def run(self, outbox: Outbox[Draft], started: EnforcerStarted) -> None:
         """Take part in the stream for ever; nothing here ends it but a failing disk."""
@@ -128,6 +147,10 @@ class Materialiser:
     async def _take(self, batch: Sequence[Message]) -> None:
         report = await self._load(batch)
         self._on_load(report)
+        for message in batch:
+            source = message.subject.rpartition(".")[2]
+            if not speaks_for(message.message_id, source):
+                self._on_foreign(source, message.message_id)
         self._loaded.tell()
         for anomaly in report.anomalies:
             say = log.info if anomaly.kind == "gap_filled" else log.warning
@@ -148,19 +171,27 @@ class Materialiser:
         while True:
             try:
                 return await loop.run_in_executor(self._thread, self._load_once, batch)
-            except duckdb.FatalException as error:
+            except duckdb.Error as error:
+                if is_damage(error):
+                    mark_damaged(self._warehouse.path)
+                    text = str(error)[:PROBLEM_CHARACTERS_MAX]
+                    raise WarehouseDamagedError(self._warehouse.path, text) from error
+                if not isinstance(error, duckdb.FatalException):
+                    log.error("load.failed", problem=str(error)[:PROBLEM_CHARACTERS_MAX])
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
                 raise WarehouseError(
                     f"the warehouse broke down: {str(error)[:PROBLEM_CHARACTERS_MAX]}",
                     remedy="start the worker again; it goes on where it stood",
                 ) from error
-            except duckdb.Error as error:
-                log.error("load.failed", problem=str(error)[:PROBLEM_CHARACTERS_MAX])
-                await asyncio.sleep(RETRY_SECONDS)
 
     def _load_once(self, batch: Sequence[Message]) -> LoadReport:
         read = [read_message(message, self._subjects) for message in batch]
         newest = max(message.stream_sequence for message in batch)
-        newest = max(newest, self._warehouse.mark(STREAM_MARK))
+        if self._numbers_are_new:
+            self._numbers_are_new = False
+        else:
+            newest = max(newest, self._warehouse.mark(STREAM_MARK))
         return self._warehouse.load(
             [each for each in read if isinstance(each, Group)],
             at=self._clock.now(),
@@ -177,6 +208,10 @@ class Materialiser:
                     [self._subjects.audit_all],
                     self._settings.stream,
                 )
+            except StreamLosesError as error:
+                # What there is can be read, what is lost is asked for again, and an alert tells.
+                log.error("stream.loses", problem=str(error))
+                return
             except BusError as error:
                 log.error("stream.unusable", problem=str(error))
                 await asyncio.sleep(RETRY_SECONDS)

@@ -11,7 +11,8 @@ import structlog
 from grpc import aio
 
 from toolreeve.audit import AlertRaised, Draft, EnforcerStarted, EnforcerStopped
-from toolreeve.bus import Publisher, Subjects, connect, ship
+from toolreeve.audit.span import Missing
+from toolreeve.bus import Publisher, Subjects, connect, resend, ship
 from toolreeve.decision import Instant
 from toolreeve.decision.instant import SECOND
 from toolreeve.outbox import Outbox, Sealer
@@ -28,20 +29,24 @@ from toolreeve.warehouse.executor import QueryExecutor
 from toolreeve.warehouse.parts import Parts
 from toolreeve.warehouse.store import Notification, Warehouse
 from toolreeve.wire import pack
+from toolreeve.worker import reconcile, stream_watch, upkeep
 from toolreeve.worker.audit_stream import AuditStream
 from toolreeve.worker.checkpoints import Checkpointer
 from toolreeve.worker.health import Health
-from toolreeve.worker.materialise import Loaded, Materialiser
+from toolreeve.worker.materialise import STREAM_MARK, Loaded, Materialiser
 from toolreeve.worker.notify import Notice, Webhook
+from toolreeve.worker.open_alerts import OpenAlerts
+from toolreeve.worker.opening import open_warehouse
+from toolreeve.worker.reconcile import Reconciler
 from toolreeve.worker.service import QueryService
 from toolreeve.worker.settings import WorkerSettings
+from toolreeve.worker.stream_watch import StreamWatch
 from toolreeve.worker.watch import Watch
 
 log = structlog.get_logger()
 
-TIDYING_SECONDS = 1.0
-UPKEEP_TIDYINGS = 30
 GRACE_SECONDS = 2.0
+RESENDS_WAITING_MAX = 16
 
 
 async def serve(
@@ -56,9 +61,7 @@ async def serve(
     settings.folder.mkdir(parents=True, exist_ok=True)
     who = identity(settings.folder, "worker")
     async with AsyncExitStack() as ends:
-        warehouse = Warehouse.open(
-            settings.warehouse_path, at=clock.now(), threads=settings.duckdb_threads
-        )
+        warehouse = await asyncio.to_thread(open_warehouse, settings, clock.now())
         ends.callback(warehouse.close)
         outbox = Outbox[Draft].open(
             settings.folder / "outbox",
@@ -81,7 +84,14 @@ async def serve(
         parts = await asyncio.to_thread(Parts, warehouse, settings.folder / "parts")
         loaded = Loaded()
         executor = QueryExecutor(parts, settings.query)
-        service = QueryService(warehouse, executor, stream, loaded)
+        service = QueryService(
+            warehouse,
+            executor,
+            stream,
+            loaded,
+            origin=settings.name,
+            public_key=who.public_key,
+        )
         address = await ends.enter_async_context(_serving(settings, service))
         checkpointer = Checkpointer(
             settings.name,
@@ -93,6 +103,17 @@ async def serve(
             seconds=settings.checkpoints.seconds,
             witness=settings.witness_path,
         )
+        alerts = OpenAlerts(watch, clock.now, *reconcile.RULES, *stream_watch.RULES)
+        wanted: asyncio.Queue[Missing] = asyncio.Queue(RESENDS_WAITING_MAX)
+        reconciler = Reconciler(
+            settings,
+            warehouse=warehouse,
+            stream=stream,
+            outbox=outbox,
+            wanted=wanted,
+            alerts=alerts,
+            now=clock.now,
+        )
         materialiser = Materialiser(
             settings,
             connection=connection,
@@ -102,6 +123,18 @@ async def serve(
             clock=clock,
             loaded=loaded,
             on_load=checkpointer.loaded,
+            on_foreign=reconciler.foreign,
+        )
+        keeper = StreamWatch(
+            connection,
+            stream=subjects.audit_stream,
+            subjects=[subjects.audit_all],
+            settings=settings.stream,
+            loaded=lambda: warehouse.mark(STREAM_MARK),
+            whole=lambda: reconciler.whole,
+            on_lost=materialiser.begin_numbers_anew,
+            alerts=alerts,
+            now=clock.now,
         )
         publisher = Publisher(
             connection, subjects.audit(settings.name), stream=subjects.audit_stream
@@ -115,10 +148,15 @@ async def serve(
             stopping,
             materialiser.run(outbox, started),
             ship(outbox, publisher, enforcer=settings.name, settings=settings.ship),
+            resend(outbox, publisher, wanted, enforcer=settings.name),
+            reconciler.run(materialiser.epoch),
+            keeper.run(materialiser.epoch),
             notifier.run(),
             checkpointer.run(),
             _seal(settings.name, materialiser, outbox, clock, who),
-            _keep_up(warehouse, parts),
+            upkeep.tidy(warehouse, parts),
+            upkeep.archive(warehouse, settings, clock),
+            upkeep.look_over_once(warehouse, settings),
         )
         if materialiser.epoch.done():
             # Shipped at the next start, if not now.
@@ -236,13 +274,3 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-async def _keep_up(warehouse: Warehouse, parts: Parts) -> None:
-    """Keep the copies near what is committed and few; move the log into the file now and then."""
-    while True:
-        parts.release(await asyncio.to_thread(parts.snapshot))
-        for _ in range(UPKEEP_TIDYINGS):
-            await asyncio.sleep(TIDYING_SECONDS)
-            await asyncio.to_thread(parts.tidy)
-        await asyncio.to_thread(warehouse.checkpoint)

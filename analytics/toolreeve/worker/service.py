@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 
 import grpc
 from grpc import aio
 
-from toolreeve.audit import Decided
+from toolreeve.audit import Decided, Position
 from toolreeve.decision import Instant
 from toolreeve.v1 import query_pb2 as pb
 from toolreeve.v1.query_pb2_grpc import QueryServiceServicer
-from toolreeve.warehouse import report
-from toolreeve.warehouse.errors import QueryError
+from toolreeve.warehouse import archive, merkle_log, report
+from toolreeve.warehouse.archive import Stored, Wanted
+from toolreeve.warehouse.errors import QueryError, WarehouseError
 from toolreeve.warehouse.executor import Answer, End, Header, QueryExecutor, Rows
 from toolreeve.warehouse.report import AlertRecord, DecisionRecord, ToolUsage
 from toolreeve.warehouse.store import Warehouse
@@ -23,6 +24,8 @@ from toolreeve.worker.materialise import Loaded
 
 PENDING_UNKNOWN = -1
 TAIL_LAST_MAX = 10_000
+EXPORT_BYTES_MAX = 900_000
+"""Of one answer; a client takes 4 MiB unless told otherwise."""
 TAIL_CHUNK = 500
 TAIL_PAUSE_SECONDS = 0.05
 """Loads that come closer together than this are shown together."""
@@ -44,11 +47,16 @@ class QueryService(QueryServiceServicer):
         executor: QueryExecutor,
         stream: AuditStream,
         loaded: Loaded,
+        *,
+        origin: str,
+        public_key: bytes,
     ) -> None:
         self._warehouse = warehouse
         self._executor = executor
         self._stream = stream
         self._loaded = loaded
+        self._origin = origin
+        self._public_key = public_key
 
     async def RunQuery(  # noqa: N802  the contract's name
         self, request: pb.RunQueryRequest, context: aio.ServicerContext[object, object]
@@ -117,6 +125,52 @@ class QueryService(QueryServiceServicer):
             finally:
                 coming.cancel()
 
+    async def ExportGroups(  # noqa: N802
+        self, request: pb.ExportGroupsRequest, context: aio.ServicerContext[object, object]
+    ) -> AsyncIterator[pb.ExportGroupsResponse]:
+        """Every group as it was published. The first answer says how many events to expect."""
+        wanted = Wanted(
+            enforcer=request.enforcer_id,
+            since=request.since_unix_nano or None,
+            until=request.until_unix_nano or None,
+        )
+        expected = await asyncio.to_thread(archive.events_expected, self._warehouse, wanted)
+        yield pb.ExportGroupsResponse(events_expected=expected)
+        chunks = _chunks(archive.groups(self._warehouse, wanted))
+        try:
+            while chunk := await asyncio.to_thread(next, chunks, None):
+                yield pb.ExportGroupsResponse(groups=chunk, events_expected=expected)
+        except WarehouseError as error:
+            await context.abort(grpc.StatusCode.DATA_LOSS, str(error))
+
+    async def ProveEvent(  # noqa: N802
+        self, request: pb.ProveEventRequest, context: aio.ServicerContext[object, object]
+    ) -> pb.ProveEventResponse:
+        """That an event stands in the log, for somebody who believes nobody here."""
+        enforcer, position = _event_named(request.event_id)
+        if position is None:
+            problem = f"{request.event_id[:200]!r} is no event: write NAME:EPOCH:SEQUENCE"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
+        shown = await asyncio.to_thread(
+            merkle_log.include, self._warehouse, self._origin, enforcer, position
+        )
+        if shown is None:
+            problem = f"no checkpoint has {request.event_id} yet; they are made every few seconds"
+            await context.abort(grpc.StatusCode.NOT_FOUND, problem)
+        payload = await asyncio.to_thread(
+            archive.payload_at, self._warehouse, enforcer, position.epoch, shown.first_sequence
+        )
+        if payload is None:
+            problem = f"the bytes of {request.event_id} are not kept here any more"
+            await context.abort(grpc.StatusCode.NOT_FOUND, problem)
+        return pb.ProveEventResponse(
+            group=payload,
+            leaf_index=shown.leaf,
+            hashes=shown.hashes,
+            note=shown.note,
+            public_key=self._public_key,
+        )
+
     async def GetProgress(  # noqa: N802
         self,
         request: pb.GetProgressRequest,  # noqa: ARG002
@@ -152,6 +206,20 @@ class QueryService(QueryServiceServicer):
         while chunk := await asyncio.to_thread(list, islice(records, TAIL_CHUNK)):
             for record in chunk:
                 yield record
+
+
+def _chunks(groups: Iterator[Stored]) -> Iterator[list[bytes]]:
+    """Payloads, as many at once as an answer may carry."""
+    chunk: list[bytes] = []
+    size = 0
+    for payload in (group.payload for group in groups):
+        if chunk and size + len(payload) > EXPORT_BYTES_MAX:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(payload)
+        size += len(payload)
+    if chunk:
+        yield chunk
 
 
 def _answer(answer: Answer) -> pb.RunQueryResponse:
@@ -195,3 +263,10 @@ def _tailed(record: DecisionRecord) -> pb.TailDecisionsResponse:
         decided=write_decided(decided),
         completed=None if record.completed is None else write_completed(record.completed),
     )
+
+
+def _event_named(event_id: str) -> tuple[str, Position | None]:
+    enforcer, _, place = event_id.partition(":")
+    epoch, _, sequence = place.partition(":")
+    plain = all(one.isascii() and one.isdigit() and len(one) < 20 for one in (epoch, sequence))
+    return enforcer, Position(int(epoch), int(sequence)) if plain else None

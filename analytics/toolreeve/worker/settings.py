@@ -34,6 +34,27 @@ class CheckpointSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A file on another disk or host that every checkpoint is appended to; empty: nobody."""
 
 
+class ArchiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where raw groups are kept, and for how long."""
+
+    folder: str = ""
+    """Empty: `archive` in the data folder."""
+    file_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 30)] = 32 << 20
+    """So many bytes of groups make a file."""
+    seconds_max: Annotated[float, Meta(gt=0)] = 3_600.0
+    """After so long there is a file also of fewer."""
+    keep_days: Annotated[int, Meta(ge=0)] = 0
+    """Files of older days are deleted; 0: never."""
+
+
+class ReconcileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often enforcers' accounts are compared with the warehouse."""
+
+    seconds: Annotated[float, Meta(gt=0)] = 2.0
+    behind_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """What an enforcer has recorded so long ago and is not loaded raises an alert."""
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about one worker."""
 
@@ -43,6 +64,9 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Folder of the warehouse, its copies and the outbox; empty: the user's data folder."""
     nats_url: str = "nats://127.0.0.1:4222"
     prefix: str = "toolreeve"
+    control: str = ""
+    """Addresses of the control planes, between commas, who know how enforcers' outboxes stand;
+    empty: only this worker's own is looked at."""
     listen: str = "127.0.0.1:8462"
     """Where the query service is offered; port 0: any that is free."""
     plaintext: bool = False
@@ -64,6 +88,11 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ship: ShipSettings = msgspec.field(default_factory=ShipSettings)
     outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
     checkpoints: CheckpointSettings = msgspec.field(default_factory=CheckpointSettings)
+    reconcile: ReconcileSettings = msgspec.field(default_factory=ReconcileSettings)
+    archive: ArchiveSettings = msgspec.field(default_factory=ArchiveSettings)
+    look_over_bytes_max: Annotated[int, Meta(ge=0)] = 1 << 30
+    """A warehouse up to this size is read through at the start, to see that no bit has changed; a
+    larger one while it is at work."""
 
     @property
     def folder(self) -> Path:
@@ -74,6 +103,11 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def warehouse_path(self) -> Path:
         """The DuckDB file."""
         return self.folder / "warehouse.duckdb"
+
+    @property
+    def archive_path(self) -> Path:
+        """Where raw groups are kept."""
+        return Path(self.archive.folder) if self.archive.folder else self.folder / "archive"
 
     @property
     def witness_path(self) -> Path | None:

@@ -6,6 +6,7 @@ nobody can guess a value from its hash without the key.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -28,12 +29,19 @@ class Redaction(Struct, frozen=True, kw_only=True):
     key: bytes
 
 
+@lru_cache(maxsize=16)
+def _places(keep: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((pointer, parse_pointer(pointer)) for pointer in keep)
+
+
 def redact(arguments: Mapping[str, object], redaction: Redaction) -> Arguments:
     """Keep what `redaction` allows of `arguments`."""
     canonical = canonical_json(arguments)
     kept: list[KeptArgument] = []
-    for pointer in redaction.keep:
-        found, value = resolve(arguments, parse_pointer(pointer))
+    for pointer, keys in _places(redaction.keep):
+        if keys and keys[0] not in arguments:
+            continue  # as most are, in every call
+        found, value = resolve(arguments, keys)
         if found and not isinstance(value, dict | list):
             text = canonical_json(value).decode()
             if len(text) <= VALUE_CHARACTERS_MAX:

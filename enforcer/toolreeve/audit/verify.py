@@ -121,6 +121,20 @@ class Trail:
         self._next = event.sequence + 1
         return found
 
+    def go_on(self, count: int, head: bytes) -> bool:
+        """Take so many events that are known to follow the last one, unbroken, up to `head`.
+
+        False where the present run ends before that; then none is taken.
+        """
+        if self._at == len(self._runs):
+            return count == 0
+        if self._next + count - 1 > self._runs[self._at].last_sequence:
+            return False
+        self.events += count
+        self._next += count
+        self._head = head
+        return True
+
     def finish(self) -> list[Finding]:
         """What is wrong at the end: runs that broke off, events that never came."""
         found = self._leave_for(len(self._runs)) if self._runs else []

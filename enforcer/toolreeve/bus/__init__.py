@@ -6,11 +6,17 @@ Importing this room loads nats-py, which takes a fifth of a second.
 
 from toolreeve.bus.connection import Connection, Session, connect
 from toolreeve.bus.consume import ConsumeSettings, Message, ack_all, consume
-from toolreeve.bus.error import BusError, PublishRefusedError, PublishUnknownError
+from toolreeve.bus.error import (
+    BusError,
+    PublishRefusedError,
+    PublishUnknownError,
+    StreamLosesError,
+)
 from toolreeve.bus.publish import Ack, Outlet, Publisher
+from toolreeve.bus.resend import GroupHistory, resend
 from toolreeve.bus.ship import GroupSource, ShippableGroup, ShipSettings, ship
-from toolreeve.bus.streams import StreamSettings, ensure_stream
-from toolreeve.bus.subjects import DEFAULT_PREFIX, Subjects, message_id, token
+from toolreeve.bus.streams import StreamSettings, ensure_stream, would_lose
+from toolreeve.bus.subjects import DEFAULT_PREFIX, Subjects, message_id, speaks_for, token
 
 __all__ = [
     "DEFAULT_PREFIX",
@@ -18,6 +24,7 @@ __all__ = [
     "BusError",
     "Connection",
     "ConsumeSettings",
+    "GroupHistory",
     "GroupSource",
     "Message",
     "Outlet",
@@ -27,6 +34,7 @@ __all__ = [
     "Session",
     "ShipSettings",
     "ShippableGroup",
+    "StreamLosesError",
     "StreamSettings",
     "Subjects",
     "ack_all",
@@ -34,6 +42,9 @@ __all__ = [
     "consume",
     "ensure_stream",
     "message_id",
+    "resend",
     "ship",
+    "speaks_for",
     "token",
+    "would_lose",
 ]

@@ -55,6 +55,8 @@ class Message(Struct, frozen=True, kw_only=True, eq=False):
     deliveries: int
     stored_ns: int
     """When the server stored it, nanoseconds since 1970 UTC by its clock."""
+    message_id: str = ""
+    """The Nats-Msg-Id that its sender gave it."""
     reply: str
     connection: Connection
 
@@ -255,6 +257,7 @@ def _message(answer: Msg, connection: Connection) -> Message:
         stream_sequence=int(sequence),
         deliveries=int(deliveries),
         stored_ns=int(stored_ns),
+        message_id=(answer.headers or {}).get("Nats-Msg-Id", ""),
         reply=answer.reply,
         connection=connection,
     )

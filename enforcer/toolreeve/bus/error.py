@@ -10,6 +10,10 @@ class BusError(Exception):
         self.remedy = remedy
 
 
+class StreamLosesError(BusError):
+    """The stream is there, and would lose what is published."""
+
+
 class PublishRefusedError(BusError):
     """The server answered that it did not store a message. `code` is JetStream's err_code."""
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import nats.errors
+import nats.js.errors
 import structlog
 from msgspec import Struct
 from nats.aio.msg import Msg
@@ -17,6 +18,7 @@ from toolreeve.bus.error import BusError, PublishRefusedError, PublishUnknownErr
 log = structlog.get_logger()
 
 _NO_STREAM = 503
+_LOOK_SECONDS = 1.0
 
 
 class Ack(Struct, frozen=True, kw_only=True):
@@ -147,6 +149,19 @@ class Publisher:
         session = await self._connection.session()
         async with Outlet(session, self.subject, self._stream).listening() as outlet:
             yield outlet
+
+    async def stored(self, sequence: int) -> bytes | None:
+        """What the stream holds at `sequence` as said on our subject; b"" where another said it.
+
+        None where nobody can say: the message is gone, or this user may not read the stream.
+        """
+        try:
+            jetstream = await self._connection.jetstream()
+            async with asyncio.timeout(_LOOK_SECONDS):
+                message = await jetstream.get_msg(self._stream, sequence)
+        except (nats.errors.Error, nats.js.errors.APIError, TimeoutError, OSError):
+            return None
+        return (message.data or b"") if message.subject == self.subject else b""
 
     async def publish(self, payload: bytes, message_id: str) -> Ack:
         """Return when the server has the message, however long that takes.

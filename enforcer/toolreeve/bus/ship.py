@@ -4,7 +4,13 @@ Several groups are under way at a time. The server stores what one session sends
 after a lost session it has a prefix of them; then everything unanswered is sent again from the
 oldest on, under the same ids, and what the server has already is answered as a duplicate. After
 any failure the oldest goes alone until it is taken, so that a full stream is not asked for
-everything at every attempt. Only where the server *refuses* one group and takes one sent before
+everything at every attempt.
+
+That the server has a message under this id does not prove that it has *this* message: ids are the
+whole stream's, and somebody else may have used ours. So what was answered as a duplicate is looked
+at; what differs, and what this user may not look at, is sent again under an id that nobody knew.
+
+Only where the server *refuses* one group and takes one sent before
 that answer came can a later one stand before an earlier one; readers know both by their sequences.
 """
 
@@ -20,7 +26,7 @@ from toolreeve.audit import Position
 from toolreeve.bus.backoff import full_jitter
 from toolreeve.bus.error import BusError, PublishUnknownError
 from toolreeve.bus.publish import Ack, Outlet, Publisher
-from toolreeve.bus.subjects import message_id
+from toolreeve.bus.subjects import again_id, message_id
 
 log = structlog.get_logger()
 
@@ -54,8 +60,10 @@ class _Sending(Struct, eq=False):
     """A group under way, and when an answer to it is overdue."""
 
     group: ShippableGroup
+    ident: str
     acked: "asyncio.Future[Ack]"
     overdue: float
+    trusted: bool = False  # a duplicate is known to be this group
 
 
 async def ship(
@@ -91,6 +99,7 @@ class _Shipper:
         self._under_way: deque[_Sending] = deque()
         self._bytes = 0
         self._failures = 0
+        self._may_look = True  # until it turns out that this user may not
 
     async def run(self) -> None:
         while not (self._exhausted and not self._under_way):
@@ -132,6 +141,7 @@ class _Shipper:
             )
             if not done:
                 raise _overdue()
+            await self._look_at_duplicates(outlet)
             self._settle()
             if self._arriving is not None and self._arriving.done():
                 arrived, self._arriving = self._arriving.result(), None
@@ -146,6 +156,7 @@ class _Shipper:
         await asyncio.wait([oldest.acked], timeout=self._publisher.ack_seconds)
         if not oldest.acked.done():
             raise _overdue()
+        await self._look_at_duplicates(outlet)
         self._settle()
 
     def _ask_for_more(self) -> None:
@@ -159,16 +170,35 @@ class _Shipper:
 
     async def _send_first(self, outlet: Outlet, group: ShippableGroup) -> None:
         unsent: asyncio.Future[Ack] = self._loop.create_future()
-        sending = _Sending(group, unsent, 0.0)
+        ident = message_id(self._enforcer, group.first.epoch, group.first.sequence)
+        sending = _Sending(group, ident, unsent, 0.0)
         self._under_way.append(sending)  # before the attempt: it is ours from here on
         self._bytes += len(group.payload)
         await self._send_again(outlet, sending)
 
     async def _send_again(self, outlet: Outlet, sending: _Sending) -> None:
-        group = sending.group
-        ident = message_id(self._enforcer, group.first.epoch, group.first.sequence)
-        sending.acked = await outlet.send(group.payload, ident)
+        sending.acked = await outlet.send(sending.group.payload, sending.ident)
         sending.overdue = self._loop.time() + self._publisher.ack_seconds
+
+    async def _look_at_duplicates(self, outlet: Outlet) -> None:
+        """See that what the server had already is what was sent; send the rest under other ids."""
+        for sending in self._under_way:
+            acked = sending.acked
+            if not acked.done():
+                return
+            if sending.trusted or acked.exception() is not None or not acked.result().duplicate:
+                continue
+            stored = None
+            if self._may_look:
+                stored = await self._publisher.stored(acked.result().sequence)
+                self._may_look = stored is not None
+            sending.trusted = True
+            if stored != sending.group.payload:
+                if stored is not None:
+                    log.error("publish.poisoned", message_id=sending.ident)
+                first = sending.group.first
+                sending.ident = again_id(self._enforcer, first.epoch, first.sequence)
+                await self._send_again(outlet, sending)
 
     def _settle(self) -> None:
         """Take every answer that is there, up to the first group without one."""

@@ -10,7 +10,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError
 
 from toolreeve.bus.connection import Connection
-from toolreeve.bus.error import BusError
+from toolreeve.bus.error import BusError, StreamLosesError
 
 log = structlog.get_logger()
 
@@ -48,8 +48,8 @@ async def ensure_stream(
     """Make the stream, or check that the one that is there keeps what it is given.
 
     Sizes, ages and replicas of a stream that is there are the operator's and left alone. Raises
-    BusError where it would lose messages silently, and where the server cannot make it. Waits
-    while there is no connection.
+    StreamLosesError where it would lose messages silently, BusError where the server cannot make
+    it. Waits while there is no connection.
     """
     settings = settings or StreamSettings()
     try:
@@ -113,24 +113,38 @@ def _config(name: str, subjects: list[str], settings: StreamSettings) -> StreamC
     )
 
 
-def _check(config: StreamConfig, name: str, subjects: list[str]) -> None:
+def would_lose(config: StreamConfig, subjects: list[str]) -> dict[str, str]:
+    """By what a stream of this kind would lose messages: the name of each member, and how."""
     have = set(config.subjects or ())
-    wrong = [
-        words
-        for bad, words in (
-            (not have.issuperset(subjects), f"it does not take {', '.join(subjects)}"),
-            (config.storage != StorageType.FILE, "it is not kept in files"),
-            (config.discard != DiscardPolicy.NEW, "it discards old messages when it is full"),
-            (config.retention != RetentionPolicy.LIMITS, "it drops messages that were read"),
-            ((config.max_msgs or -1) > 0, "it keeps a bounded number of messages"),
-            (config.max_msgs_per_subject > 0, "it keeps a bounded number of messages a subject"),
-            (config.no_ack, "it does not acknowledge"),
-            (config.sealed, "it is sealed"),
-        )
-        if bad
-    ]
+    found = (
+        ("subjects", not have.issuperset(subjects), f"it does not take {', '.join(subjects)}"),
+        ("storage", config.storage != StorageType.FILE, "it is not kept in files"),
+        (
+            "discard",
+            config.discard != DiscardPolicy.NEW,
+            "it discards old messages when it is full",
+        ),
+        (
+            "retention",
+            config.retention != RetentionPolicy.LIMITS,
+            "it drops messages that were read",
+        ),
+        ("max_msgs", (config.max_msgs or -1) > 0, "it keeps a bounded number of messages"),
+        (
+            "max_msgs_per_subject",
+            config.max_msgs_per_subject > 0,
+            "it keeps a bounded number of messages a subject",
+        ),
+        ("no_ack", bool(config.no_ack), "it does not acknowledge"),
+        ("sealed", bool(config.sealed), "it is sealed"),
+    )
+    return {member: words for member, bad, words in found if bad}
+
+
+def _check(config: StreamConfig, name: str, subjects: list[str]) -> None:
+    wrong = would_lose(config, subjects).values()
     if wrong:
-        raise BusError(
+        raise StreamLosesError(
             f"stream {name} would lose what is published: {', and '.join(wrong)}",
             remedy=f"mend it with `nats stream edit {name}`, or move it away",
         )

@@ -5,6 +5,7 @@ bearer speak for others.
 """
 
 import re
+from secrets import token_hex
 
 DEFAULT_PREFIX = "toolreeve"
 _PREFIX = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -51,3 +52,13 @@ def message_id(enforcer: str, epoch: int, first_sequence: int) -> str:
     JetStream compares ids over a whole stream, so the enforcer stands in each.
     """
     return f"{token(enforcer)}:{epoch}:{first_sequence}"
+
+
+def again_id(enforcer: str, epoch: int, first_sequence: int) -> str:
+    """The Nats-Msg-Id of a group that is published once more; nobody can have used it before."""
+    return f"{message_id(enforcer, epoch, first_sequence)}:again:{token_hex(8)}"
+
+
+def speaks_for(message_id: str, enforcer: str) -> bool:
+    """Whether this enforcer may use that id; a message without one may come from anybody."""
+    return not message_id or message_id.startswith(f"{enforcer}:")

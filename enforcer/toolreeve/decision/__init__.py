@@ -5,7 +5,13 @@ Pure: `decide` takes values and a time. The only state is in `Counters`, which i
 
 from toolreeve.decision.call import Call, EffectiveTool, NamelessCall, effective_tool
 from toolreeve.decision.compile import CompiledPolicy, compile_policy
-from toolreeve.decision.counters import BadAmount, Counters, Exceeded, prepare_limits
+from toolreeve.decision.counters import (
+    BadAmount,
+    Counters,
+    Exceeded,
+    KeptBucket,
+    prepare_limits,
+)
 from toolreeve.decision.decide import decide, unlisted
 from toolreeve.decision.hold import Hold, Holds
 from toolreeve.decision.instant import (
@@ -38,6 +44,7 @@ __all__ = [
     "Hold",
     "Holds",
     "Instant",
+    "KeptBucket",
     "NamelessCall",
     "Reservation",
     "Verdict",

@@ -4,6 +4,8 @@ from bisect import bisect_left
 from collections import deque
 from decimal import Context, Decimal
 
+from msgspec import Struct
+
 from toolreeve.decision.instant import Instant
 
 ENTRIES_MAX = 100_000
@@ -12,6 +14,18 @@ Amount = Decimal | int
 """Calls are counted in plain integers, which are quick; what is spent in decimals."""
 
 _EXACT = Context(prec=400)  # digits: more than any two of JSON's numbers up to a maximum are apart
+
+
+class Kept(Struct, frozen=True, omit_defaults=True):
+    """What one bucket counts, as it is kept over a restart. Amounts are decimals in text.
+
+    `instants` and `amounts` are a sliding window's, `window` and `total` a calendar's.
+    """
+
+    instants: list[Instant] = []
+    amounts: list[str] | None = None
+    window: int = -1
+    total: str = "0"
 
 
 class Sliding:
@@ -113,6 +127,20 @@ class Sliding:
                 return True
         return False
 
+    def kept(self) -> "Kept":
+        """All that counts here, to be taken up by another bucket."""
+        amounts = None if self._amounts is None else [str(amount) for amount in self._amounts]
+        return Kept(instants=list(self._instants), amounts=amounts)
+
+    def take_up(self, kept: "Kept") -> None:
+        """Count what was kept. Nothing may be counted here yet."""
+        self._instants = deque(kept.instants)
+        if kept.amounts is not None:
+            self._amounts = deque(_read(amount) for amount in kept.amounts)
+            self._total = 0
+            for amount in self._amounts:
+                self._total = _sum(self._total, amount)
+
     def empty(self, at: Instant) -> bool:
         """Whether nothing here counts any more."""
         return not self._instants or self._instants[-1] + self._window_ns <= at
@@ -162,9 +190,22 @@ class Calendar:
         self._total = _less(self._total, amount)
         return True
 
+    def kept(self) -> "Kept":
+        """All that counts here, to be taken up by another bucket."""
+        return Kept(window=self._window, total=str(self._total))
+
+    def take_up(self, kept: "Kept") -> None:
+        """Count what was kept. Nothing may be counted here yet."""
+        self._window, self._total = kept.window, _read(kept.total)
+
     def empty(self, at: Instant) -> bool:
         """Whether nothing here counts any more."""
         return at // self._window_ns > self._window
+
+
+def _read(text: str) -> Amount:
+    amount = Decimal(text)
+    return int(amount) if amount == int(amount) else amount
 
 
 def _sum(one: Amount, other: Amount) -> Amount:

@@ -13,7 +13,6 @@ from toolreeve.decision.rule import (
 )
 from toolreeve.decision.verdict import Code, Verdict, refusal
 from toolreeve.policy import Action, Default, Dispatch, Mode, Policy
-from toolreeve.policy.catalogue import class_of_name
 from toolreeve.policy.glob import literal_prefix, matches
 from toolreeve.policy.model import CLASS_PREFIX, is_class, is_glob
 
@@ -135,4 +134,13 @@ def compile_policy(policy: Policy, class_of: Callable[[str], str] | None = None)
 
     `class_of` gives the risk class of an effective tool by its name, for rules over classes.
     """
-    return CompiledPolicy(policy, class_of or class_of_name)
+    if class_of is None and any(is_class(rule.pattern) for rule in policy.tools):
+        # Most policies speak of no class, and what judges names by their words is a large room.
+        from toolreeve.policy.catalogue import class_of_name  # noqa: PLC0415
+
+        class_of = class_of_name
+    return CompiledPolicy(policy, class_of or _unclassified)
+
+
+def _unclassified(tool: str) -> str:
+    raise AssertionError(f"no rule speaks of a class, and {tool} was asked for its own")

@@ -5,14 +5,14 @@ A bucket is one limit's count for one owner (a grant, a session, a server, the e
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct
 
-from toolreeve.decision.bucket import Amount, Bucket, Calendar, Sliding
+from toolreeve.decision.bucket import Amount, Bucket, Calendar, Kept, Sliding
 from toolreeve.decision.call import Call
 from toolreeve.decision.instant import Instant
 from toolreeve.decision.verdict import Reservation
@@ -83,6 +83,16 @@ def _reason(limit: Limit) -> str:
 
 _Key = tuple[str, str, int, bool]
 """Counter, bucket, window, calendar. A new maximum keeps the count; another window begins anew."""
+
+
+class KeptBucket(Struct, frozen=True, array_like=True):
+    """One bucket and what it counts, as it is kept over a restart."""
+
+    counter: str
+    bucket: str
+    window_ns: int
+    calendar: bool
+    counts: Kept
 
 
 class Counters:
@@ -164,6 +174,21 @@ class Counters:
         key = _key_of(reservation)
         bucket = self._buckets.get(key) or self._make(key)
         bucket.enter(_counted(reservation), at)
+
+    def kept(self) -> tuple[KeptBucket, ...]:
+        """Everything that is counted, for `take_up` after a restart."""
+        return tuple(
+            KeptBucket(*key, bucket.kept())
+            for key, bucket in self._buckets.items()
+            if not bucket.empty(self._latest)
+        )
+
+    def take_up(self, kept: Iterable[KeptBucket], latest: Instant) -> None:
+        """Go on from what was kept at `latest`. Nothing may be counted here yet."""
+        self._latest = latest
+        for one in kept:
+            key = (one.counter, one.bucket, one.window_ns, one.calendar)
+            self._make(key).take_up(one.counts)
 
     def refund(self, reservation: Reservation, at: Instant) -> bool:
         """Give back what one reservation counted, never after its window.

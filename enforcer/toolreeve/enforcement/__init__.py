@@ -32,7 +32,7 @@ from toolreeve.enforcement.incoming import (
     RequestUnfit,
     ToolsListed,
 )
-from toolreeve.enforcement.recovery import Recovered, Recovery
+from toolreeve.enforcement.recovery import Memory, OpenCall, Recovered, Recovery
 from toolreeve.enforcement.sampling import Sampling
 
 __all__ = [
@@ -52,6 +52,8 @@ __all__ = [
     "HoldsReplaced",
     "Incoming",
     "KeepPins",
+    "Memory",
+    "OpenCall",
     "PinsRead",
     "PolicyOffered",
     "PolicyUnfit",

@@ -29,12 +29,14 @@ class Forward(Struct, frozen=True):
 class Answer(Struct, frozen=True):
     """Tell the agent that the call is refused, and why.
 
-    `verdict` is what the agent may know of it; None: that there is no such tool.
+    `verdict` is what the agent may know of it; None: that there is no such tool. `recorded` says
+    whether the decision has a record of its own, or was only counted.
     """
 
     verdict: Verdict | None
     tool: str
     policy_revision: str
+    recorded: bool = True
 
 
 class Announce(Struct, frozen=True):

@@ -14,17 +14,18 @@ NOT_RECORDED = "not_recorded"
 
 
 def refusal(answer: Answer, *, decision_id: str, protocol_version: str) -> dict[str, object]:
-    """The `tools/call` result that says no."""
+    """The `tools/call` result that says no. A decision that was only counted has no id."""
     verdict = answer.verdict
     if verdict is None:
         return _result([_text(f"Unknown tool: {answer.tool}")], {}, protocol_version)
     data: dict[str, object] = {
         "code": verdict.code.value,
-        "id": decision_id,
         "rule": verdict.rule,
         "revision": answer.policy_revision,
         "retryable": verdict.retry_after_ms is not None,
     }
+    if decision_id:
+        data["id"] = decision_id
     if verdict.retry_after_ms is not None:
         data["retry_after_ms"] = verdict.retry_after_ms
     return _result([_text(_sentence(verdict))], {META_KEY: data}, protocol_version)

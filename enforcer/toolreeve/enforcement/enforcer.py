@@ -28,6 +28,7 @@ from toolreeve.decision import (
     Hold,
     Holds,
     Instant,
+    KeptBucket,
     NamelessCall,
     Verdict,
     compile_policy,
@@ -133,6 +134,10 @@ class Enforcer:
         """The policy in force for `server`; None denies everything."""
         return self._policies.get(server)
 
+    def counted(self) -> tuple[KeptBucket, ...]:
+        """Everything that calls have counted under limits, to be kept over a restart."""
+        return self._counters.kept()
+
     @property
     def holds(self) -> tuple[Hold, ...]:
         """All holds in force."""
@@ -154,28 +159,28 @@ class Enforcer:
     def _call(self, call: ArrivedCall, at: Instant) -> list[Action]:
         began = self._stopwatch()
         expired: list[Action] = []
-        for hold in self._holds.expired(at):
-            expired += self._release(hold.hold_id, hold.actor, "expired", at)
+        if self._holds.by_id:
+            for hold in self._holds.expired(at):
+                expired += self._release(hold.hold_id, hold.actor, "expired", at)
         policy = self._policies.get(call.server)
         dispatch = None if policy is None else policy.dispatch_of(call.wire_tool)
         rounds = 0 if call.goes_on_with is None else self._continuations.go_on(call, at)
         found = effective_tool(dispatch, call.wire_tool, call.arguments)
-        match found:
-            case NamelessCall(reason=reason):
-                verdict = Verdict(effect=Effect.DENY, code=Code.BAD_OPERATION, reason=reason)
-                tool = EffectiveTool(name=call.wire_tool, arguments=call.arguments)
-            case EffectiveTool():
-                tool = found
-                asked = Call(
-                    server=call.server,
-                    grant=call.grant,
-                    session=call.session,
-                    tool=tool.name,
-                    arguments=tool.arguments,
-                    unapproved=self._pins.why_not(policy, call.server, call.wire_tool),
-                    counted_before=rounds > 0,
-                )
-                verdict = decide(policy, self._holds, self._counters, asked, at)
+        if isinstance(found, NamelessCall):
+            verdict = Verdict(effect=Effect.DENY, code=Code.BAD_OPERATION, reason=found.reason)
+            tool = EffectiveTool(name=call.wire_tool, arguments=call.arguments)
+        else:
+            tool = found
+            asked = Call(
+                server=call.server,
+                grant=call.grant,
+                session=call.session,
+                tool=tool.name,
+                arguments=tool.arguments,
+                unapproved=self._pins.why_not(policy, call.server, call.wire_tool),
+                counted_before=rounds > 0,
+            )
+            verdict = decide(policy, self._holds, self._counters, asked, at)
         revision = "" if policy is None else policy.revision
         decided = Decided(
             server=call.server,
@@ -206,6 +211,8 @@ class Enforcer:
             return [*expired, record, Forward(refundable, warning, rounds)]
         unheard_of = self._pins.is_unheard_of(call.server, call.wire_tool)
         shown = _shown(policy, verdict, tool.name, unheard_of=unheard_of)
+        if not self._refusals.takes_denied(call.server, call.grant, at):
+            return [*expired, Answer(shown, tool.name, revision, recorded=False)]
         return [*expired, record, Answer(shown, tool.name, revision)]
 
     def _settled(

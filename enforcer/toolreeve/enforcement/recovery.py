@@ -6,8 +6,24 @@ and a decision without an outcome is a call that nobody can say the end of.
 
 from msgspec import Struct
 
-from toolreeve.audit import Completed, Decided, Effect, Event, Outcome, Reservation
-from toolreeve.decision import Counters, Instant
+from toolreeve.audit import Completed, Decided, Effect, Event, Outcome, Position, Reservation
+from toolreeve.decision import Counters, Instant, KeptBucket
+
+
+class OpenCall(Struct, frozen=True):
+    """A call that was let through and has not ended, and what it counted under limits."""
+
+    decision_id: str
+    reservations: tuple[Reservation, ...] = ()
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """What an enforcer's history comes to up to `position`: no event before it need be read."""
+
+    position: Position
+    latest_at: Instant
+    buckets: tuple[KeptBucket, ...] = ()
+    open: tuple[OpenCall, ...] = ()
 
 
 class Recovered(Struct, frozen=True, kw_only=True):
@@ -28,6 +44,13 @@ class Recovery:
         self._counters = counters
         self._open: dict[str, tuple[Reservation, ...]] = {}
         self._latest: Instant | None = None
+
+    def take_up(self, memory: Memory) -> None:
+        """Begin where a memory ends, instead of at the beginning of the history."""
+        self._counters.take_up(memory.buckets, memory.latest_at)
+        self._latest = memory.latest_at
+        for one in memory.open:
+            self._open[one.decision_id] = one.reservations
 
     def read(self, event: Event) -> None:
         """Take one event into account."""

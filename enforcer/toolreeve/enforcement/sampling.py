@@ -1,10 +1,11 @@
-"""Which refusals of what is no call are recorded one by one, and which are only counted.
+"""Which refusals are recorded one by one, and which are only counted.
 
 Every refused request is worth an event, until somebody sends nothing else: a flood would fill the
 disk with the same line, and honest calls would wait for it. So each sender has an allowance of
 events, and all strangers together have one; what goes beyond it is counted, and a summary says how
 often. The first refusal of each kind is recorded whatever the allowance. Each refused request is in
-the sum of the events' counts, whichever way it went.
+the sum of the events' counts, whichever way it went. Calls that are let through are always
+recorded; denied ones are up to a far larger allowance of the grant.
 """
 
 from typing import Annotated
@@ -16,6 +17,9 @@ from toolreeve.audit import RequestRefused
 from toolreeve.decision import SECOND, Instant
 
 UPSTREAM = "upstream"  # the transport of what a server said
+CALL = "call"  # the transport of a call that was denied
+DENIED_OFTEN = "denied_often"
+DENIED_REASON = "calls that the policy denied"
 MANY = "many senders"
 SUMMARIES_MAX = 64
 
@@ -27,7 +31,8 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `per_second` and `burst` are for one sender: a grant, or the address of a stranger.
     `strangers_per_second` and `strangers_burst` are for all strangers together; at most
-    `strangers_max` of them are told apart. What is counted is summed up each `summary_seconds`.
+    `strangers_max` of them are told apart. `denied_per_second` and `denied_burst` are for the
+    denied calls of one grant. What is counted is summed up each `summary_seconds`.
     """
 
     per_second: Annotated[float, Meta(gt=0)] = 5.0
@@ -35,6 +40,8 @@ class Sampling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     strangers_per_second: Annotated[float, Meta(gt=0)] = 10.0
     strangers_burst: Annotated[int, Meta(ge=1)] = 200
     strangers_max: Annotated[int, Meta(ge=1)] = 1_024
+    denied_per_second: Annotated[float, Meta(gt=0)] = 50.0
+    denied_burst: Annotated[int, Meta(ge=1)] = 5_000
     summary_seconds: Annotated[float, Meta(gt=0)] = 10.0
 
 
@@ -71,6 +78,9 @@ class RefusalSampler:
         self._kinds: set[_Kind] = set()  # of which one has been recorded
         self._senders: dict[str, _Allowance] = {}  # grants, and servers that misbehave
         self._strangers: dict[str, _Allowance] = {}
+        self._denied: dict[
+            str, _Allowance
+        ] = {}  # grants, of which there are as many as settings name
         self._all_strangers: _Allowance | None = None
         self._looked_at = Instant(0)  # when quiet strangers were last let go
         self._counted: dict[tuple[str, _Kind], RequestRefused] = {}
@@ -93,6 +103,21 @@ class RefusalSampler:
         if not may:
             self._count(refused, sender, kind)
         return may
+
+    def takes_denied(self, server: str, grant: str, at: Instant) -> bool:
+        """Whether a denied call is to be recorded by itself; else it has been counted."""
+        allowance = self._denied.get(grant)
+        if allowance is None:
+            sampling = self._sampling
+            allowance = _Allowance(sampling.denied_per_second, sampling.denied_burst, at)
+            self._denied[grant] = allowance
+        if allowance.take(at):
+            return True
+        refused = RequestRefused(
+            server=server, grant=grant, code=DENIED_OFTEN, reason=DENIED_REASON, transport=CALL
+        )
+        self._count(refused, grant, (server, grant, CALL, DENIED_OFTEN))
+        return False
 
     @property
     def counts(self) -> bool:

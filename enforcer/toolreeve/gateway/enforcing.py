@@ -6,7 +6,7 @@ records, the bus that carries events away, the control stream or the files that 
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import structlog
 from msgspec import Struct
 
 from toolreeve.audit import Draft, EnforcerStopped
+from toolreeve.audit.span import Missing
 from toolreeve.enforcement import HoldsReplaced, PolicyOffered, PolicyUnfit
 from toolreeve.gateway.grants import Grants
 from toolreeve.gateway.holdfile import HoldFile
@@ -30,6 +31,7 @@ from toolreeve.runtime.process import Stopping
 log = structlog.get_logger()
 
 TRIM_SECONDS = 600.0
+RESENDS_WAITING_MAX = 16
 LAST_WORD_SECONDS = 2.0
 
 
@@ -54,13 +56,14 @@ async def enforcing(
     name = settings.enforcer
     assert name is not None, "whoever calls has settled it"
     member = None
+    wanted: asyncio.Queue[Missing] = asyncio.Queue(RESENDS_WAITING_MAX)
     if settings.control is not None:
         # grpc is loaded for members of a fleet only. Its handlers around fork crash one in ten
         # children that are spawned while it is at work, and nobody here forks without exec.
         os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
         from toolreeve.gateway.membership import Membership  # noqa: PLC0415
 
-        member = Membership(settings.control, name, settings)
+        member = Membership(settings.control, name, settings, wanted)
     found: list[PolicyOffered | PolicyUnfit] = (
         [policy_of_file(server, path) for server, path in settings.policy_files().items()]
         if member is None
@@ -77,6 +80,7 @@ async def enforcing(
             keep_seconds=settings.keep_hours * 3600,
             bytes_on_disk_max=settings.outbox_mb_max << 20,
             publishes=settings.bus is not None,
+            keep_until=settings.outbox_kept_until,
         ),
         sampling=settings.refusals,
         waits=settings.audit == "required",
@@ -98,7 +102,8 @@ async def enforcing(
     )
     pins.begin()
     opened.station.on_listing = pins.listed
-    companions = [_trim(opened.outbox), opened.sealer.run(), pins.run()]
+    companions = [_trim(opened.outbox, settings), opened.sealer.run(), pins.run()]
+    companions.append(opened.rememberer.run())
     if member is not None:
         companions.append(member.run(opened, holds))
     if settings.policy_files():
@@ -107,7 +112,9 @@ async def enforcing(
         async with asyncio.TaskGroup() as tasks:
             shipping = None
             if settings.bus is not None:
-                shipping = tasks.create_task(_ship(settings.bus, name, opened.outbox), name="bus")
+                shipping = tasks.create_task(
+                    _ship(settings.bus, name, opened.outbox, wanted), name="bus"
+                )
             beside = [tasks.create_task(_beside(one, stopping)) for one in companions]
             try:
                 yield Running(opened.station)
@@ -138,6 +145,7 @@ async def _last_word(
         await opened.sealer.seal()
     except OutboxError as error:
         log.error("enforcer.stop_not_recorded", error=str(error))
+    await opened.rememberer.write()
     await opened.outbox.finish()
     if shipping is not None:
         await asyncio.wait([shipping], timeout=LAST_WORD_SECONDS)
@@ -145,21 +153,46 @@ async def _last_word(
     log.info("enforcer.stopped", reason=stopping.reason)
 
 
-async def _trim(outbox: Outbox[Draft]) -> None:
+async def _trim(outbox: Outbox[Draft], settings: GatewaySettings) -> None:
+    keeps = settings.outbox_kept_until == "materialised"
     while True:
         await asyncio.sleep(TRIM_SECONDS)
         try:
             await asyncio.to_thread(outbox.trim)
         except (OutboxError, OSError) as error:
             log.error("outbox.not_trimmed", error=str(error))
+        half_full = outbox.status().bytes_on_disk > settings.outbox_mb_max << 19
+        if keeps and half_full and not outbox.heard_of_materialised:
+            log.warning(
+                "outbox.nobody_says_what_is_materialised",
+                remedy='set `control` at the worker, or outbox_keep_until = "published" here',
+            )
 
 
-async def _ship(settings: BusSettings, enforcer: str, outbox: Outbox[Draft]) -> None:
+async def _over_damage(resending: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Go on behind a request whose events cannot be read: nobody waits for them but the worker."""
+    while True:
+        try:
+            await resending()
+        except (OutboxError, OSError) as error:
+            log.error("resend.unreadable", error=str(error))
+
+
+async def _ship(
+    settings: BusSettings, enforcer: str, outbox: Outbox[Draft], wanted: asyncio.Queue[Missing]
+) -> None:
+    """Publish until the outbox is finished, and beside it what is asked for again."""
     # nats-py takes a fifth of a second to load; an enforcer without a bus never pays for it.
-    from toolreeve.bus import Publisher, Subjects, connect, ship  # noqa: PLC0415
+    from toolreeve.bus import Publisher, Subjects, connect, resend, ship  # noqa: PLC0415
 
     subjects = Subjects(settings.prefix)
     async with connect(settings.url, name=enforcer, prefix=settings.prefix) as connection:
         stream = subjects.audit_stream
         publisher = Publisher(connection, subjects.audit(enforcer), stream=stream)
-        await ship(outbox, publisher, enforcer=enforcer)
+        async with asyncio.TaskGroup() as tasks:
+            again = tasks.create_task(
+                _over_damage(lambda: resend(outbox, publisher, wanted, enforcer=enforcer)),
+                name="resend",
+            )
+            await ship(outbox, publisher, enforcer=enforcer)
+            again.cancel()

@@ -19,6 +19,9 @@ class Holder(Struct, frozen=True):
     agent: str
 
 
+_EVERYBODY = Holder(LOCAL, LOCAL)
+
+
 class Grants:
     """Bearer tokens by their hashes. Without any grant, everybody is `local`."""
 
@@ -31,7 +34,7 @@ class Grants:
         Every grant is compared in constant time, so the time taken says nothing.
         """
         if not self._grants:
-            return Holder(LOCAL, LOCAL)
+            return _EVERYBODY
         if authorization is None or authorization[: len(_SCHEME)].lower() != _SCHEME:
             return None
         token = authorization[len(_SCHEME) :].strip()

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 import structlog
 
-from toolreeve.audit import Hold
+from toolreeve.audit import Position
+from toolreeve.audit.span import Missing
 from toolreeve.enforcement import (
     Accept,
-    HoldLifted,
-    HoldOrdered,
-    HoldsReplaced,
     PolicyOffered,
     PolicyUnfit,
     Reject,
 )
-from toolreeve.gateway.holdfile import HeldState, HoldFile
+from toolreeve.gateway.holdfile import HoldFile
+from toolreeve.gateway.holding import carry_out
 from toolreeve.gateway.opening import Opened
 from toolreeve.gateway.settings import ControlSettings, GatewaySettings
 from toolreeve.policy.sign import Envelope, KeyTextError, PublicKey
@@ -24,6 +23,7 @@ from toolreeve.runtime.settings import SettingsError
 from toolreeve.runtime.version import VERSION
 from toolreeve.sync import Accepted, Rejected, Shelf, receive, recover
 from toolreeve.sync.link import Link, LinkSettings
+from toolreeve.wire.durable import Durable, Resend
 from toolreeve.wire.fleet import Ack, Hello, HoldOrder, Nack, RunningPolicy, Stage, Status
 
 log = structlog.get_logger()
@@ -33,10 +33,20 @@ DISK = "disk"
 
 
 class Membership:
-    """Keeps the link, weighs what it brings, and lets the enforcement hear what is believed."""
+    """Keeps the link, weighs what it brings, and lets the enforcement hear what is believed.
 
-    def __init__(self, control: ControlSettings, name: str, settings: GatewaySettings) -> None:
+    What is to be published again goes into `wanted`.
+    """
+
+    def __init__(
+        self,
+        control: ControlSettings,
+        name: str,
+        settings: GatewaySettings,
+        wanted: asyncio.Queue[Missing],
+    ) -> None:
         self._name = name
+        self._wanted = wanted
         self._settings = settings
         self._keys = _public_keys(control.keys)
         self._shelf = Shelf(settings.data / "shelf")
@@ -49,6 +59,7 @@ class Membership:
             on_manifest=self._on_manifest,
             on_hold=self._on_hold,
             status=self._status,
+            on_refill=self._on_refill,
             settings=LinkSettings(status_seconds=settings.status_seconds),
         )
 
@@ -126,37 +137,18 @@ class Membership:
         )
 
     async def _on_hold(self, order: HoldOrder) -> None:
-        """Carry out an order: on disk first, so that a restart does not undo it."""
         opened, file = self._running(), self._holds
         assert file is not None
-        if order.snapshot is not None:
-            if order.sequence >= file.state.sequence:
-                await self._keep(file, order.sequence, order.snapshot)
-                await opened.station.attempt(HoldsReplaced(order.snapshot))
-            return
-        by_id = {hold.hold_id: hold for hold in file.state.holds}
-        sequence = max(order.sequence, file.state.sequence)
-        if order.place is not None:
-            # Whatever its sequence: to stop once too often harms less than once too little.
-            by_id[order.place.hold_id] = order.place
-            await self._keep(file, sequence, tuple(by_id.values()))
-            await opened.station.attempt(HoldOrdered(order.place))
-        if order.release is not None and order.sequence > file.state.sequence:
-            by_id.pop(order.release.hold_id, None)
-            await self._keep(file, order.sequence, tuple(by_id.values()))
-            lifted = HoldLifted(
-                hold_id=order.release.hold_id,
-                actor=order.release.actor,
-                reason=order.release.reason,
-            )
-            await opened.station.attempt(lifted)
+        await carry_out(order, opened.station, file)
 
-    async def _keep(self, file: HoldFile, sequence: int, holds: Sequence[Hold]) -> None:
-        state = HeldState(sequence=sequence, holds=tuple(holds))
-        try:
-            await asyncio.to_thread(file.keep, state)
-        except OSError as error:  # it is carried out all the same; the next hello brings it again
-            log.error("hold.not_kept", error=str(error))
+    def _on_refill(self, heard: Durable | Resend) -> None:
+        match heard:
+            case Durable():
+                self._running().outbox.materialised(heard.spans)
+            case Resend():
+                log.info("resend.asked", missing=str(heard.missing))
+                if not self._wanted.full():  # it is asked for again
+                    self._wanted.put_nowait(heard.missing)
 
     def _hello(self) -> Hello:
         opened = self._running()
@@ -187,15 +179,18 @@ class Membership:
         outbox = opened.outbox.status()
         published = outbox.published
         ours = published is not None and published.epoch == opened.epoch
+        tally = opened.tally
         return Status(
             epoch=opened.epoch,
-            sequence=0 if outbox.last is None else outbox.last.sequence,
-            head=outbox.head,
+            sequence=tally.sequence,
+            head=tally.head,
             published_sequence=published.sequence if ours and published is not None else 0,
             outbox_bytes=outbox.bytes_on_disk,
-            allowed=opened.station.counts.allowed,
-            denied=opened.station.counts.denied,
+            allowed=tally.allowed,
+            denied=tally.denied,
             at=opened.clock.now(),
+            kept_after=outbox.kept_after or Position(0, 0),
+            kept_after_head=outbox.kept_after_head,
         )
 
     def _running(self) -> Opened:

@@ -11,7 +11,7 @@ import secrets
 import socket
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -23,16 +23,27 @@ from toolreeve.audit import (
     EnforcerStarted,
     LostEvents,
     OutboxDamaged,
+    Position,
     Redaction,
     RequestRefused,
 )
 from toolreeve.decision import Counters
-from toolreeve.enforcement import CallEnded, Enforcer, PolicyOffered, Recovery, Sampling
+from toolreeve.enforcement import (
+    CallEnded,
+    Enforcer,
+    Memory,
+    PolicyOffered,
+    Recovered,
+    Recovery,
+    Sampling,
+)
 from toolreeve.gateway.grants import Grants
+from toolreeve.gateway.memory import FILE, Rememberer, recall
 from toolreeve.gateway.station import Station, Tell
-from toolreeve.outbox import Outbox, OutboxSettings, Salvage, Sealer
+from toolreeve.gateway.tally import Tally
+from toolreeve.outbox import HERE, Host, Outbox, OutboxSettings, Salvage, Sealer
 from toolreeve.runtime.clock import Clock
-from toolreeve.runtime.identity import identity
+from toolreeve.runtime.identity import Identity, identity
 from toolreeve.runtime.settings import SettingsError
 from toolreeve.runtime.version import VERSION
 from toolreeve.wire import WireError, pack, read_event, unpack
@@ -52,6 +63,8 @@ class Opened(Struct, frozen=True):
     clock: Clock
     epoch: int
     sealer: Sealer
+    tally: Tally
+    rememberer: Rememberer
 
 
 async def open_station(
@@ -74,31 +87,59 @@ async def open_station(
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     who = identity(folder, "enforcer")
-    outbox = Outbox[Draft].open(
+    return await take_up(
         folder / "outbox",
+        name=name,
+        who=who,
+        redaction=Redaction(keep=keep_arguments, key=_audit_key(folder / "audit.key")),
+        servers=servers,
+        policies=policies,
+        grants=grants,
+        outbox_settings=outbox_settings,
+        sampling=sampling,
+        waits=waits,
+        tell=tell,
+    )
+
+
+async def take_up(
+    folder: Path,
+    *,
+    name: str,
+    who: Identity,
+    redaction: Redaction,
+    servers: tuple[str, ...],
+    policies: Mapping[str, PolicyOffered],
+    grants: Grants,
+    outbox_settings: OutboxSettings,
+    sampling: Sampling,
+    waits: bool,
+    tell: Tell,
+    host: Host = HERE,
+    stopwatch: Callable[[], int] = time.perf_counter_ns,
+) -> Opened:
+    """Go on from the outbox in `folder`, on `host`. Raises OutboxError."""
+    tally = Tally()
+    outbox = Outbox[Draft].open(
+        folder,
         owner=name,
         pack=pack(name),
         settings=outbox_settings,
         reserved=_is_reserved,
+        on_durable=tally.note,
+        host=host,
     )
-    redaction = Redaction(keep=keep_arguments, key=_audit_key(folder / "audit.key"))
     counters = Counters(redaction.key)
-    recovery = Recovery(counters)
-    for group in outbox.groups():
-        try:
-            for raw in unpack(group.payload).raws:
-                recovery.read(read_event(raw))
-        except WireError as error:  # written by a newer version: it is kept and sent as it is
-            log.warning("event.not_understood", position=str(group.first), error=str(error))
-    recovered = recovery.finish()
-    clock = Clock(not_before=recovered.latest_at)
+    kept_in = folder.with_name(FILE)
+    recovered = _recover(outbox, Recovery(counters), recall(kept_in, owner=name))
+    clock = Clock(not_before=recovered.latest_at, wall_ns=host.time_ns, elapsed_ns=host.elapsed_ns)
     last = outbox.recovered.last
-    epoch = max(int(time.time()), outbox.recovered.next_epoch)
+    epoch = max(int(host.time()), outbox.recovered.next_epoch)
     outbox.begin(epoch)
     enforcer = Enforcer(
         redaction=redaction,
         counters=counters,
-        stopwatch=time.perf_counter_ns,
+        stopwatch=stopwatch,
         sampling=sampling,
     )
     station = Station(
@@ -123,13 +164,35 @@ async def open_station(
     await station.note(Draft(clock.now(), started))
     if outbox.recovered.salvaged is not None:
         await station.note(Draft(clock.now(), _damaged(outbox.recovered.salvaged)))
+        outbox.reported()
     for completed in recovered.unknown:
         await station.hear(CallEnded(completed))
     for offered in policies.values():
         await station.hear(offered)
     log.info("enforcer.started", enforcer=name, epoch=epoch, unknown=len(recovered.unknown))
     sealer = Sealer(name, outbox, epoch=epoch, now=clock.now, signer=who.signer)
-    return Opened(station, enforcer, outbox, clock, epoch, sealer)
+    rememberer = Rememberer(kept_in, outbox, owner=name, remember=station.memory)
+    return Opened(station, enforcer, outbox, clock, epoch, sealer, tally, rememberer)
+
+
+def _recover(outbox: Outbox[Draft], recovery: Recovery, memory: Memory | None) -> Recovered:
+    """What the history comes to: the memory, and what was recorded behind it."""
+    after = None
+    if memory is not None:
+        recovery.take_up(memory)
+        after = memory.position
+    read = 0
+    for group in outbox.groups(after):
+        try:
+            for raw in unpack(group.payload).raws:
+                event = read_event(raw)
+                if after is None or Position(event.epoch, event.sequence) > after:
+                    recovery.read(event)
+                    read += 1
+        except WireError as error:  # written by a newer version: it is kept and sent as it is
+            log.warning("event.not_understood", position=str(group.first), error=str(error))
+    log.debug("history.read", events=read, remembered=memory is not None)
+    return recovery.finish()
 
 
 def _damaged(salvage: Salvage) -> OutboxDamaged:
@@ -143,7 +206,7 @@ def _damaged(salvage: Salvage) -> OutboxDamaged:
         )
         for one in salvage.lost
     )
-    return OutboxDamaged(kept_in=salvage.evidence.name, groups=salvage.groups, lost=lost)
+    return OutboxDamaged(kept_in=salvage.evidence, groups=salvage.groups, lost=lost)
 
 
 def _is_reserved(draft: Draft) -> bool:

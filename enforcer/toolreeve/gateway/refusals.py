@@ -72,12 +72,16 @@ class Refusals:
         for written in self._append(CountsDue()):
             await written
 
-    def _append(self, incoming: Incoming) -> list[asyncio.Future[Position]]:
-        actions = self._enforcer.receive(incoming, self._clock.now())
-        counted = isinstance(incoming, RequestUnfit) and not actions
-        if counted and self._timer is None:
+    def sum_up_later(self) -> None:
+        """Something was only counted: say so in its time."""
+        if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._summary_seconds, self._sum_up)
+
+    def _append(self, incoming: Incoming) -> list[asyncio.Future[Position]]:
+        actions = self._enforcer.receive(incoming, self._clock.now())
+        if isinstance(incoming, RequestUnfit) and not actions:
+            self.sum_up_later()
         drafts = [action.draft for action in actions if isinstance(action, Append)]
         return [self._outbox.append(draft) for draft in drafts]
 

@@ -95,10 +95,20 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     audit: Literal["required", "observe"] = "required"
     keep_hours: Annotated[float, Meta(ge=0)] = 24.0
     outbox_mb_max: Annotated[int, Meta(ge=64)] = 4096
+    outbox_keep_until: Literal["materialised", "published"] = "materialised"
     call_seconds_max: Annotated[float, Meta(gt=0)] = 300.0
     status_seconds: Annotated[float, Meta(gt=0)] = 5.0
     ready_file: Path | None = None
     log_level: Level = "info"
+
+    @property
+    def outbox_kept_until(self) -> Literal["materialised", "published"]:
+        """What must have become of events before the outbox lets go of them.
+
+        What is materialised is known through the control plane, of what the bus has carried away.
+        """
+        tells = self.control is not None and self.bus is not None
+        return self.outbox_keep_until if tells else "published"
 
     def policy_files(self) -> dict[str, Path]:
         """The policy file of each server that has one."""

@@ -1,6 +1,6 @@
 """Does what the enforcement wants done: the shell around it, without opinions."""
 
-from asyncio import Future
+from asyncio import Future, ensure_future
 from collections.abc import Callable
 
 import structlog
@@ -9,7 +9,6 @@ from msgspec import Struct
 from toolreeve.audit import (
     Completed,
     Draft,
-    Effect,
     Outcome,
     Position,
     Reservation,
@@ -27,6 +26,8 @@ from toolreeve.enforcement import (
     Forward,
     Incoming,
     KeepPins,
+    Memory,
+    OpenCall,
     Question,
     Reject,
     refusal,
@@ -45,6 +46,9 @@ OnListing = Callable[[str, list[object], bool], None]
 """Hears what a server has answered to `tools/list`, and whether another page follows."""
 
 
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
 class Token(Struct, frozen=True):
     """What a forwarded call is remembered by until it has ended."""
 
@@ -53,13 +57,6 @@ class Token(Struct, frozen=True):
     request_bytes: int
     reservations: tuple[Reservation, ...]
     rounds: int
-
-
-class Counts(Struct):
-    """Decisions of this epoch, for the heartbeat."""
-
-    allowed: int = 0
-    denied: int = 0
 
 
 class Station:
@@ -89,9 +86,9 @@ class Station:
         self._waits = waits
         self._tell = tell
         self._failing = False
+        self._open: dict[Future[Position], tuple[Reservation, ...]] = {}  # let through, not ended
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._refusals = Refusals(enforcer, outbox, clock, summary_seconds=summary_seconds)
-        self.counts = Counts()
         self.on_listing: OnListing = lambda _server, _tools, _more: None
 
     async def hear(self, incoming: Incoming) -> None:
@@ -127,7 +124,7 @@ class Station:
         holder = self._grants.holder(server, authorization)
         return None if holder is None else ask.Caller(holder.grant, holder.agent)
 
-    async def admit(self, call: ask.ToolCall) -> ask.Forward | ask.Refusal:
+    def decide(self, call: ask.ToolCall) -> ask.Asked:
         arrived = ArrivedCall(
             server=call.server,
             grant=call.caller.grant,
@@ -140,34 +137,22 @@ class Station:
             goes_on_with=call.goes_on_with,
         )
         decided: Future[Position] | None = None
-        try:
-            for action in self._enforcer.receive(CallArrived(arrived), self._clock.now()):
-                match action:
-                    case Append(draft=draft):
-                        decided = self._outbox.append(draft)
-                        if self._waits:
-                            await decided
-                            self._recorded()
-                    case Forward(reservations=reservations, warning=warning, rounds=rounds):
-                        assert decided is not None, "a decision stands before what follows from it"
-                        if not self._waits:
-                            decided.add_done_callback(self._note_written)
-                        self._count(Effect.ALLOW)
-                        size = call.request_bytes
-                        token = Token(decided, arrived, size, reservations, rounds)
-                        return ask.Forward(token, warning)
-                    case Answer():
-                        assert decided is not None, "a decision stands before what follows from it"
-                        decision_id = event_id(self._name, await decided)
-                        self._count(Effect.DENY)
-                        version = call.protocol_version
-                        said = refusal(action, decision_id=decision_id, protocol_version=version)
-                        return ask.Refusal(said)
-                    case Announce() | KeepPins() | Accept() | Reject():
-                        raise AssertionError("a call changes no policy")
-        except OutboxError as error:
-            self._not_recorded(error)
-            return ask.Refusal(unrecorded_refusal(protocol_version=call.protocol_version))
+        for action in self._enforcer.receive(CallArrived(arrived), self._clock.now()):
+            if isinstance(action, Append):
+                if decided is not None:  # a hold has ended in this moment
+                    decided.add_done_callback(self._note_written)
+                decided = self._outbox.append(action.draft)
+            else:
+                assert isinstance(action, Forward | Answer), "a call changes no policy"
+                if isinstance(action, Answer) and not action.recorded:
+                    if decided is not None:
+                        decided.add_done_callback(self._note_written)
+                    self._refusals.sum_up_later()
+                    return _Asked(self, None, action, call, arrived)
+                assert decided is not None, "a decision stands before what follows from it"
+                if isinstance(action, Forward):
+                    self._open[decided] = action.reservations
+                return _Asked(self, decided, action, call, arrived)
         raise AssertionError("a call is forwarded or answered")
 
     def ended(self, token: object, ending: ask.Ending) -> None:
@@ -175,11 +160,12 @@ class Station:
         if not token.decided.done():
             token.decided.add_done_callback(lambda _: self.ended(token, ending))
             return
+        self._open.pop(token.decided, None)
         if token.decided.exception() is not None:
             return  # there is no decision that this would be the outcome of
         completed = Completed(
             decision_id=event_id(self._name, token.decided.result()),
-            outcome=Outcome(ending.outcome),
+            outcome=_OUTCOMES[ending.outcome],
             duration_ns=ending.duration_ns,
             request_bytes=token.request_bytes,
             response_bytes=ending.response_bytes,
@@ -215,6 +201,28 @@ class Station:
         self.on_listing(server, tools, more)
         return self._enforcer.visible(server, tools)
 
+    def memory(self) -> "Future[Memory] | None":
+        """What the history comes to, up to the record that was appended last.
+
+        Done when that record is durable, with its position; raises OutboxError where it was
+        refused. None where nothing was appended yet.
+        """
+        newest = self._outbox.newest
+        if newest is None:
+            return None
+        at, buckets, calls = self._clock.now(), self._enforcer.counted(), list(self._open.items())
+
+        async def settled() -> Memory:
+            position = await newest
+            recorded = [
+                OpenCall(event_id(self._name, decided.result()), reservations)
+                for decided, reservations in calls
+                if decided.done() and decided.exception() is None
+            ]
+            return Memory(position=position, latest_at=at, buckets=buckets, open=tuple(recorded))
+
+        return ensure_future(settled())
+
     def announce(self, server: str) -> None:
         """Tell the clients of a server that it may show other tools now."""
         for changed in self._watchers.get(server, ()):
@@ -226,6 +234,37 @@ class Station:
     def method_allowed(self, server: str, caller: ask.Caller, method: str) -> bool:
         del caller
         return self._enforcer.method_allowed(server, method)
+
+    def verdict_of(self, asked: "_Asked") -> ask.Forward | ask.Refusal:
+        """What follows from a decision, now that it is written or nobody waits for that."""
+        decided, action, call = asked.decided, asked.action, asked.call
+        version = call.protocol_version
+        if decided is None:
+            assert isinstance(action, Answer)
+            return ask.Refusal(refusal(action, decision_id="", protocol_version=version))
+        if decided.done():
+            error = decided.exception()
+            if isinstance(error, OutboxError):
+                self._not_recorded(error)
+                if self.waits_for(action):
+                    self._open.pop(decided, None)
+                    return ask.Refusal(unrecorded_refusal(protocol_version=version))
+            elif error is not None:
+                raise error
+            elif self._failing:
+                self._recorded()
+        else:
+            decided.add_done_callback(self._note_written)
+        if isinstance(action, Answer):
+            decision_id = event_id(self._name, decided.result())
+            return ask.Refusal(refusal(action, decision_id=decision_id, protocol_version=version))
+        size = call.request_bytes
+        token = Token(decided, asked.arrived, size, action.reservations, action.rounds)
+        return ask.Forward(token, action.warning)
+
+    def waits_for(self, action: Forward | Answer) -> bool:
+        """Whether nothing may follow from a decision before it is durable."""
+        return self._waits or isinstance(action, Answer)
 
     def _note_written(self, decided: "Future[Position]") -> None:
         error = decided.exception()
@@ -246,11 +285,22 @@ class Station:
             log.info("record.works_again")
         self._failing = False
 
-    def _count(self, effect: Effect) -> None:
-        if effect is Effect.ALLOW:
-            self.counts.allowed += 1
-        else:
-            self.counts.denied += 1
+
+class _Asked(Struct, frozen=True):
+    """A call that has been decided, and its record on the way to the disk."""
+
+    station: Station
+    decided: "Future[Position] | None"  # None: denied, and only counted
+    action: Forward | Answer
+    call: ask.ToolCall
+    arrived: ArrivedCall
+
+    @property
+    def written(self) -> "Future[Position] | None":
+        return self.decided if self.station.waits_for(self.action) else None
+
+    def verdict(self) -> ask.Forward | ask.Refusal:
+        return self.station.verdict_of(self)
 
 
 def _log_failure(done: "Future[Position]") -> None:

@@ -8,14 +8,18 @@ protobuf or NATS, and of events only the seal, which vouches for an outbox.
 from toolreeve.outbox.error import OutboxError
 from toolreeve.outbox.flusher import Pack
 from toolreeve.outbox.frame import Group
-from toolreeve.outbox.outbox import Outbox, OutboxStatus, Recovered
+from toolreeve.outbox.host import HERE, Host
+from toolreeve.outbox.outbox import Outbox
 from toolreeve.outbox.peek import peek
 from toolreeve.outbox.salvage import Salvage
 from toolreeve.outbox.sealing import Sealer
 from toolreeve.outbox.settings import OutboxSettings
+from toolreeve.outbox.standing import OutboxStatus, Recovered
 
 __all__ = [
+    "HERE",
     "Group",
+    "Host",
     "Outbox",
     "OutboxError",
     "OutboxSettings",

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import Generic, TypeVar
 
 import structlog
@@ -19,6 +18,7 @@ from msgspec import Struct
 from toolreeve.audit import Position
 from toolreeve.outbox.error import NoRoomError, OutboxError
 from toolreeve.outbox.frame import Group
+from toolreeve.outbox.host import HERE, Host
 from toolreeve.outbox.journal import Journal
 from toolreeve.outbox.settings import OutboxSettings
 
@@ -65,6 +65,7 @@ class Flusher(Generic[R]):
         loop: AbstractEventLoop,
         durable: Callable[[Group, Sequence[Waiting[R]]], None],
         refused: Callable[[OutboxError, Sequence[Waiting[R]]], None],
+        host: Host = HERE,
     ) -> None:
         self._journal = journal
         self._pack = pack
@@ -79,23 +80,23 @@ class Flusher(Generic[R]):
         self._flushing: Sequence[Waiting[R]] = ()
         self.broken: OutboxError | None = None
         """Set when the thread ended by a fault of its own; whatever is put then stays there."""
-        self._thread = Thread(target=self._run, name="outbox-flusher", daemon=True)
-        self._thread.start()
+        self._worker = host.begin(self._step, idle=self._queue.empty, name="outbox-flusher")
 
     def put(self, item: Sequence[Waiting[R]] | Epoch | End) -> None:
         """Never blocks."""
         self._queue.put(item)
+        self._worker.wake()
 
     def join(self) -> None:
         """Wait until everything before the End is done with. Blocks."""
-        self._thread.join()
+        self._worker.join()
 
-    def _run(self) -> None:
+    def _step(self) -> bool:
+        """One group, when there is something for it. False: there will be none any more."""
         try:
-            while not self._ended:
-                records = self._take()
-                if records:
-                    self._flush(records)
+            records = self._take()
+            if records:
+                self._flush(records)
         except Exception as error:  # our own fault; those who wait must hear of it
             log.exception("outbox.flusher_died")
             self.broken = OutboxError(
@@ -104,6 +105,8 @@ class Flusher(Generic[R]):
                 folder=self._journal.folder,
             )
             self._refuse_everything(self.broken, [self._flushing])
+            return False
+        return not self._ended
 
     def _take(self) -> list[Waiting[R]]:
         """The next group's records: waits for one, then takes what is there."""

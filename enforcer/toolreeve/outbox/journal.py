@@ -6,11 +6,8 @@ durable part again and goes on behind it in a new segment, whose header says whe
 ends.
 """
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from fcntl import LOCK_EX, LOCK_NB, flock
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
@@ -19,9 +16,12 @@ import structlog
 
 from toolreeve.audit import GENESIS, Position
 from toolreeve.outbox.error import DamageError, NoRoomError, OutboxError
+from toolreeve.outbox.folder import lock_folder, open_folder
 from toolreeve.outbox.frame import BadFrame, Group, Tail, encode, frame_bytes, tail
+from toolreeve.outbox.host import HERE, Host
 from toolreeve.outbox.mark import Mark
 from toolreeve.outbox.reader import Reader, View, damage, reached, walk, words
+from toolreeve.outbox.retention import Retention
 from toolreeve.outbox.room import Room
 from toolreeve.outbox.segment import (
     EVIDENCE,
@@ -41,26 +41,31 @@ from toolreeve.outbox.settings import OutboxSettings
 log = structlog.get_logger()
 
 RESERVED_PART = 8
-_LOCK = "lock"
 
 
 class Journal:
     """An opened folder. `write` belongs to one thread; the rest may be used by any."""
 
-    def __init__(self, folder: Path, *, owner: str, settings: OutboxSettings) -> None:
+    def __init__(
+        self, folder: Path, *, owner: str, settings: OutboxSettings, host: Host = HERE
+    ) -> None:
         self.folder = folder
         self.torn_bytes = 0
+        self.retention = Retention()
+        self._host = host
         self._owner = owner
         self._settings = settings
         self._descriptor: int | None = None  # the last segment's, while it may be written
         self._retry_after = 0.0  # monotonic; no new segment is tried before
+        self._opened_at = host.time() - host.monotonic()
+        self._ended: dict[int, float] = {}  # monotonic, by the number of a segment
         self._view_lock = Lock()
         with ExitStack() as undo:
-            self._directory = _open_folder(folder)
-            undo.callback(os.close, self._directory)
-            undo.callback(os.close, _lock(folder, self._directory))
+            self._directory = open_folder(folder, host)
+            undo.callback(host.close, self._directory)
+            undo.callback(host.close, lock_folder(folder, self._directory, host))
             try:
-                self.mark = Mark(self._directory)
+                self.mark = Mark(self._directory, host)
                 undo.callback(self.mark.close)
                 self.view = self._open()
             except OSError as error:
@@ -69,12 +74,12 @@ class Journal:
                     remedy="let this user write there, and keep symbolic links out",
                     folder=folder,
                 ) from error
-            self._room = Room(self._directory, settings)
+            self._room = Room(self._directory, settings, host)
             self._opened = undo.pop_all()
 
     def reader(self, after: Position | None) -> Reader:
         """Reads the groups behind `after`, also those that are written later."""
-        return Reader(self.folder, lambda: self.view, after)
+        return Reader(self.folder, lambda: self.view, after, self._host)
 
     def groups(self, after: Position | None) -> Iterator[Group]:
         """The groups behind `after` that are durable when they are reached."""
@@ -102,7 +107,7 @@ class Journal:
         assert self._descriptor is not None
         header = encode(group, salt=segment.salt, offset=view.end)
         try:
-            write_durably(self._descriptor, [header, group.payload], view.end)
+            write_durably(self._descriptor, [header, group.payload], view.end, self._host)
         except OSError as error:
             self._give_up_descriptor()
             raise self._disk_error(error, "written", segment=segment.name) from error
@@ -124,20 +129,29 @@ class Journal:
         self._begin_segment(after, gap=True)
 
     def trim(self) -> int:
-        """Delete segments older than the settings keep them, and published where they are to be.
+        """Delete segments older than the settings keep them, and published or materialised where
+        they are to be.
 
-        Returns how many. The last segment stays. Raises OSError.
+        Returns how many. The last segment stays. Raises OSError, and OutboxError where a segment
+        has to be read and cannot.
         """
-        oldest_kept = time.time() - self._settings.keep_seconds
+        held = self._settings.keep_until == "materialised"
+        if held and len(self.view.segments) > 1:
+            oldest, behind = self.view.segments[:2]
+            self.retention.look_into(oldest, behind, self.groups)
         with self._view_lock:
             published = self.mark.position
             view = self.view
             old: list[Identity] = []
+            written = 0.0  # no segment was written to before the one in front of it
             for segment, behind in pairwise(view.segments):
                 sent = published is not None and reached(behind.after, published)
                 if self._settings.publishes and not sent:
                     break
-                if os.stat(segment.name, dir_fd=self._directory).st_mtime > oldest_kept:
+                if held and not self.retention.frees(segment, behind):
+                    break
+                written = max(written, self._written(segment))
+                if self._age(segment, written) < self._settings.keep_seconds:
                     break
                 old.append(segment)
                 if not sent and behind.after is not None:
@@ -146,7 +160,8 @@ class Journal:
                 self.mark.settle()  # or the missing segments would look like a loss
                 self.view = View(view.segments[len(old) :], view.end, view.last, view.head)
                 for segment in old:
-                    os.unlink(segment.name, dir_fd=self._directory)
+                    self._ended.pop(segment.number, None)
+                    self._host.unlink(segment.name, dir_fd=self._directory)
         return len(old)
 
     def close(self) -> None:
@@ -155,10 +170,22 @@ class Journal:
             return
         self._room.close()
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            self._host.close(self._descriptor)
             self._descriptor = None
         self._directory = -1
         self._opened.close()
+
+    def _written(self, segment: Identity) -> float:
+        return self._host.stat(segment.name, dir_fd=self._directory).st_mtime
+
+    def _age(self, segment: Identity, written: float) -> float:
+        """Seconds since it was written to, and no more because a wall clock was set forward.
+
+        What the segments say is what limits are counted from after a restart.
+        """
+        elapsed = self._host.monotonic()
+        age = min(self._host.time(), self._opened_at + elapsed) - written
+        return min(age, elapsed - self._ended.get(segment.number, elapsed - age))
 
     # Writing
 
@@ -178,7 +205,7 @@ class Journal:
         return self.view.segments[-1].size
 
     def _begin_segment(self, after: Position | None = None, *, gap: bool = False) -> None:
-        if time.monotonic() < self._retry_after:
+        if self._host.monotonic() < self._retry_after:
             raise OutboxError(
                 "the last write failed and the next attempt is not due",
                 remedy="look at the disk; the outbox tries again by itself",
@@ -192,7 +219,7 @@ class Journal:
                 remedy="bring back whoever takes its groups, or raise the bound",
                 folder=self.folder,
             )
-        self._retry_after = time.monotonic() + self._settings.retry_seconds
+        self._retry_after = self._host.monotonic() + self._settings.retry_seconds
         view = self.view
         last = view.segments[-1] if view.segments else None
         replaced = False
@@ -213,16 +240,18 @@ class Journal:
             after=after if gap else view.last,
             head=view.head,
             previous_end=previous_end,
-            salt=os.urandom(SALT_BYTES),
+            salt=self._host.urandom(SALT_BYTES),
             gap=gap or (replaced and last is not None and last.gap),
         )
         try:
-            descriptor = create(self._directory, identity, blank=self._room.take())
+            descriptor = create(self._directory, identity, blank=self._room.take(), host=self._host)
         except OSError as error:
             raise self._disk_error(error, "begun", segment=identity.name) from error
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            self._host.close(self._descriptor)
         self._descriptor = descriptor
+        if last is not None:
+            self._ended[last.number] = self._host.monotonic()
         with self._view_lock:
             before = self.view.segments[:-1] if replaced else self.view.segments
             self.view = View((*before, identity), IDENTITY_BYTES, identity.after, view.head)
@@ -233,14 +262,14 @@ class Journal:
     def _trim_now_and_then(self) -> None:
         try:
             self.trim()
-        except OSError as error:
+        except (OSError, OutboxError) as error:
             log.warning("outbox.not_trimmed", folder=str(self.folder), error=str(error))
 
     def _give_up_descriptor(self) -> None:
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
-        self._retry_after = time.monotonic() + self._settings.retry_seconds
+            self._host.close(descriptor)
+        self._retry_after = self._host.monotonic() + self._settings.retry_seconds
 
     def _disk_error(self, error: OSError, done: str, *, segment: str) -> OutboxError:
         return OutboxError(
@@ -260,22 +289,23 @@ class Journal:
             return View((), 0, None, GENESIS)
         view = self._find_end(segments)
         self._check_mark(segments, view.last)
-        # Sealed segments that still have to be published are read once, so that damage shows now
-        # and not when somebody asks for them.
-        reader = Reader(self.folder, lambda: view, self.mark.position)
+        # Everything is read once, also what is published: damage must show now, while it can be
+        # set aside, and not when the history is asked for.
+        reader = Reader(self.folder, lambda: view, None, self._host)
         while reader.read():
             pass
         if view.end < segments[-1].size:
-            self._descriptor = open_existing(self.folder / segments[-1].name, writable=True)
+            name = self.folder / segments[-1].name
+            self._descriptor = open_existing(name, writable=True, host=self._host)
         return view
 
     def _identities(self) -> tuple[Identity, ...]:
-        names = sorted(entry.name for entry in self.folder.iterdir())
+        names = sorted(self._host.listdir(self.folder))
         for name in names:
             if name.endswith(UNFINISHED):
-                os.unlink(name, dir_fd=self._directory)
+                self._host.unlink(name, dir_fd=self._directory)
         return tuple(
-            read_identity(self.folder, name, owner=self._owner)
+            read_identity(self.folder, name, owner=self._owner, host=self._host)
             for name in names
             if segment_number(name) is not None
         )
@@ -313,13 +343,15 @@ class Journal:
     def _find_end(self, segments: tuple[Identity, ...]) -> View:
         """Where the last segment's good groups end. A torn tail behind them is made zero."""
         segment = segments[-1]
-        descriptor = open_existing(self.folder / segment.name, writable=True)
+        host = self._host
+        descriptor = open_existing(self.folder / segment.name, writable=True, host=host)
         try:
-            buffer = read_part(descriptor, IDENTITY_BYTES, segment.size - IDENTITY_BYTES)
+            buffer = read_part(descriptor, IDENTITY_BYTES, segment.size - IDENTITY_BYTES, host)
             end, last, head = IDENTITY_BYTES, segment.after, segment.head
+            begin = end  # of the last group
             try:
                 for group in walk(buffer, self.folder, segment, IDENTITY_BYTES, last):
-                    end += frame_bytes(group)
+                    begin, end = end, end + frame_bytes(group)
                     last, head = group.last, group.head
             except BadFrame as bad:
                 kind, written = tail(buffer, end - IDENTITY_BYTES, salt=segment.salt, offset=end)
@@ -329,47 +361,16 @@ class Journal:
                     log.warning(
                         "outbox.torn_tail_cut", segment=segment.name, offset=end, size=written
                     )
-                    write_durably(descriptor, [bytes(written)], end)
+                    write_durably(descriptor, [bytes(written)], end, host)
                     self.torn_bytes = written
+            # Whoever wrote it may have been killed before it was durable, and then it may be in
+            # the kernel's memory alone. From here on somebody may be told of it.
+            host.fsync(self._directory)
+            if begin < end:
+                frame = buffer[begin - IDENTITY_BYTES : end - IDENTITY_BYTES]
+                write_durably(descriptor, [frame], begin, host)
         except OSError as error:
             raise self._disk_error(error, "opened", segment=segment.name) from error
         finally:
-            os.close(descriptor)
+            host.close(descriptor)
         return View(segments, end, last, head)
-
-
-def _open_folder(folder: Path) -> int:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise OutboxError(
-            f"cannot be opened ({error.strerror})",
-            remedy="name a folder that this user may write in, and no symbolic link",
-            folder=folder,
-        ) from error
-
-
-def _lock(folder: Path, directory: int) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        descriptor = os.open(_LOCK, flags, 0o600, dir_fd=directory)
-    except OSError as error:
-        raise OutboxError(
-            f"its lock cannot be opened ({error.strerror})",
-            remedy="let this user write in the folder",
-            folder=folder,
-        ) from error
-    try:
-        flock(descriptor, LOCK_EX | LOCK_NB)
-    except OSError as error:
-        holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-        os.close(descriptor)
-        raise OutboxError(
-            f"process {holder or 'unknown'} works with it",
-            remedy="stop that process, or give this one a folder of its own",
-            folder=folder,
-        ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor

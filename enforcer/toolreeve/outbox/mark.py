@@ -13,6 +13,7 @@ from threading import Lock
 import structlog
 
 from toolreeve.audit import Position
+from toolreeve.outbox.host import HERE, Host
 from toolreeve.outbox.segment import read_part, write_durably
 
 log = structlog.get_logger()
@@ -27,11 +28,12 @@ _BYTES = _FIELDS.size + _SUM.size
 class Mark:
     """The file and what it says. May be used from several threads; never goes back."""
 
-    def __init__(self, directory: int) -> None:
+    def __init__(self, directory: int, host: Host = HERE) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._descriptor = os.open(NAME, flags, 0o600, dir_fd=directory)
+        self._host = host
+        self._descriptor = host.open(NAME, flags, 0o600, dir_fd=directory)
         self._lock = Lock()
-        self.position = _decode(read_part(self._descriptor, 0, _BYTES))
+        self.position = _decode(read_part(self._descriptor, 0, _BYTES, host))
 
     def advance(self, position: Position) -> None:
         """Remember `position`, lazily; one that is not ahead of the last one changes nothing."""
@@ -42,7 +44,7 @@ class Mark:
             if self._descriptor < 0:  # closed; the hint is lost, and that is all
                 return
             try:
-                os.pwrite(self._descriptor, _encode(position), 0)
+                self._host.pwrite(self._descriptor, _encode(position), 0)
             except OSError as error:
                 log.warning("outbox.mark_not_written", error=str(error))
 
@@ -50,13 +52,13 @@ class Mark:
         """Make the mark durable and return what it says. Raises OSError."""
         with self._lock:
             if self.position is not None:
-                write_durably(self._descriptor, [_encode(self.position)], 0)
+                write_durably(self._descriptor, [_encode(self.position)], 0, self._host)
             return self.position
 
     def close(self) -> None:
         with self._lock:
             if self._descriptor >= 0:
-                os.close(self._descriptor)
+                self._host.close(self._descriptor)
                 self._descriptor = -1
 
 

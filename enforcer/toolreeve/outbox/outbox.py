@@ -6,60 +6,31 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import structlog
-from msgspec import Struct
 
 from toolreeve.audit import Position
+from toolreeve.audit.span import EpochSpan
 from toolreeve.outbox.error import DamageError, OutboxError
 from toolreeve.outbox.flusher import End, Epoch, Flusher, Pack, R, Waiting
 from toolreeve.outbox.frame import HEADER_BYTES, Group
+from toolreeve.outbox.host import HERE, Host
 from toolreeve.outbox.journal import Journal
 from toolreeve.outbox.reader import reached
-from toolreeve.outbox.salvage import Salvage, finish_interrupted, salvage
+from toolreeve.outbox.salvage import (
+    Salvage,
+    finish_interrupted,
+    reported,
+    salvage,
+    unreported,
+)
 from toolreeve.outbox.segment import IDENTITY_BYTES, OWNER_BYTES_MAX
 from toolreeve.outbox.settings import OutboxSettings
+from toolreeve.outbox.standing import OutboxStatus, Recovered
 
 log = structlog.get_logger()
 
 _GROUP_BYTES = 512
 
 S = TypeVar("S")  # what `Outbox.open` finds out from `pack`
-
-
-class Recovered(Struct, frozen=True, kw_only=True):
-    """What an outbox held when it was opened.
-
-    `torn_bytes` is what a crash left of a group that nobody was told of; it is gone now.
-    `salvaged` tells of damage: of groups that were durable and cannot be read any more.
-    """
-
-    last: Position | None
-    head: bytes
-    published: Position | None
-    torn_bytes: int
-    salvaged: Salvage | None = None
-
-    @property
-    def next_epoch(self) -> int:
-        """The lowest epoch of which no record can ever have been written here.
-
-        A group that is gone may have been the first one of an epoch; that epoch is left out.
-        """
-        last = 0 if self.last is None else self.last.epoch
-        return last + (2 if self.torn_bytes or self.salvaged else 1)
-
-
-class OutboxStatus(Struct, frozen=True, kw_only=True):
-    """Where an outbox stands. `bytes_on_disk` counts whole segments, `waiting` records.
-
-    `recent_bytes` is what is kept in memory of durable groups for followers that are not there yet.
-    """
-
-    last: Position | None
-    head: bytes
-    published: Position | None
-    bytes_on_disk: int
-    recent_bytes: int
-    waiting: int
 
 
 class Outbox(Generic[R]):
@@ -73,14 +44,23 @@ class Outbox(Generic[R]):
         *,
         reserved: Callable[[R], bool],
         salvaged: Salvage | None = None,
+        on_durable: Callable[[Group, Sequence[R]], None] | None = None,
+        host: Host = HERE,
     ) -> None:
         """For `open`, which is how to get one."""
         self._journal = journal
+        self._host = host
         self._pack = pack
         self._settings = settings
         self._reserved = reserved
+        self._on_durable = on_durable
         self._epoch: int | None = None
         self._flusher: Flusher[R] | None = None
+        self.newest: asyncio.Future[Position] | None = None
+        """Of the record that was appended last: when it is durable, so is every one before it, or
+        has been refused."""
+        self.appended = 0
+        """How many records were appended in this life."""
         self._waiting = 0
         self._gathered: list[Waiting[R]] = []  # since the last turn of the loop
         self._due = False  # they go at the end of this turn
@@ -107,14 +87,18 @@ class Outbox(Generic[R]):
         pack: Pack[S],
         settings: OutboxSettings | None = None,
         reserved: "Callable[[S], bool]" = lambda _: False,
+        on_durable: "Callable[[Group, Sequence[S]], None] | None" = None,
+        host: Host = HERE,
     ) -> "Outbox[S]":
         """Open or make the outbox in `folder`; read what is there and cut off a torn tail.
 
         Records that are `reserved` are still taken where the room that is left is kept for them.
+        `on_durable` hears of each new group and its records, on the loop, before those who wait.
 
         Raises OutboxError where another process works with it or where it belongs to another
         owner; then nothing is changed. Where something that was durable cannot be read any more
-        the folder is set aside and what can be read goes on: see `Recovered.salvaged`.
+        the folder is set aside and what can be read goes on: see `Recovered.salvaged`, which says
+        so at each opening until `reported`.
         Reads segments that are not wholly published, and the last one; keep it off a busy loop.
         """
         settings = settings or OutboxSettings()
@@ -126,27 +110,39 @@ class Outbox(Generic[R]):
                 remedy=f"set segment_bytes to {settings.bytes_max + 2 * IDENTITY_BYTES} or more",
                 folder=folder,
             )
-        finish_interrupted(folder)
+        finish_interrupted(folder, host)
         try:
-            journal, salvaged = Journal(folder, owner=owner, settings=settings), None
+            journal = Journal(folder, owner=owner, settings=settings, host=host)
         except DamageError as damaged:
-            salvaged = salvage(folder, owner=owner, settings=settings, found=damaged)
+            salvaged = salvage(folder, owner=owner, settings=settings, found=damaged, host=host)
             log.error(
                 "outbox.damaged",
                 folder=str(folder),
-                evidence=str(salvaged.evidence),
+                evidence=salvaged.evidence,
                 lost=[str(part) for part in salvaged.lost],
                 remedy="keep the evidence; what could be read goes on",
             )
-            journal = Journal(folder, owner=owner, settings=settings)
-        return Outbox(journal, pack, settings, reserved=reserved, salvaged=salvaged)
+            journal = Journal(folder, owner=owner, settings=settings, host=host)
+        return Outbox(
+            journal,
+            pack,
+            settings,
+            reserved=reserved,
+            salvaged=unreported(folder, host),
+            on_durable=on_durable,
+            host=host,
+        )
 
     def groups(self, after: Position | None = None) -> Iterator[Group]:
         """What is on disk behind `after`, oldest first. Blocks on the disk.
 
-        Segments that are published and older than `keep_seconds` may be gone.
+        Segments older than `keep_seconds` may be gone, once what `keep_until` says has happened.
         """
         return self._journal.groups(after)
+
+    def reported(self) -> None:
+        """What `Recovered.salvaged` said is on record."""
+        reported(self._journal.folder, self._host)
 
     def begin(self, epoch: int) -> None:
         """Let sequences start at 1 again under a new epoch; the hash chain goes on.
@@ -179,6 +175,8 @@ class Outbox(Generic[R]):
             return done
         self._waiting += 1
         self._gathered.append(Waiting(record, done, self._reserved(record)))
+        self.newest = done
+        self.appended += 1
         if lingers:
             if self._lingering is None:
                 self._lingering = loop.call_later(self._settings.linger_seconds, self._lingered)
@@ -236,9 +234,22 @@ class Outbox(Generic[R]):
             raise ValueError(f"{position} was never written")
         self._journal.mark.advance(position)
 
+    def materialised(self, spans: tuple[EpochSpan, ...]) -> None:
+        """All that the warehouse has of this history; what was said before is void.
+
+        Not remembered over restarts: until it is said again, nothing counts as materialised.
+        """
+        self._journal.retention.hear(spans)
+
+    @property
+    def heard_of_materialised(self) -> bool:
+        """Whether it was ever said since the outbox was opened."""
+        return self._journal.retention.heard
+
     def status(self) -> OutboxStatus:
         """Where things stand now. Cheap."""
         view = self._journal.view
+        oldest = view.segments[0] if view.segments else None
         return OutboxStatus(
             last=view.last,
             head=view.head,
@@ -246,13 +257,16 @@ class Outbox(Generic[R]):
             bytes_on_disk=self._journal.bytes_on_disk(),
             recent_bytes=self._recent_bytes,
             waiting=self._waiting,
+            kept_after=None if oldest is None else oldest.after,
+            kept_after_head=b"" if oldest is None else oldest.head,
         )
 
     def trim(self) -> int:
-        """Delete segments older than `keep_seconds`, and wholly published where `publishes`.
+        """Delete segments older than `keep_seconds`, and wholly published where `publishes`, and
+        materialised where `keep_until` says so.
 
         Returns how many. Also done whenever a segment is begun. Blocks on the disk; raises
-        OSError.
+        OSError and OutboxError.
         """
         return self._journal.trim()
 
@@ -286,6 +300,7 @@ class Outbox(Generic[R]):
             loop=loop,
             durable=self._durable,
             refused=self._refused,
+            host=self._host,
         )
 
     def _hand_over(self) -> None:
@@ -306,6 +321,8 @@ class Outbox(Generic[R]):
 
     def _durable(self, group: Group, records: Sequence[Waiting[R]]) -> None:
         self._waiting -= len(records)
+        if self._on_durable is not None:
+            self._on_durable(group, [waiting.record for waiting in records])
         epoch, sequence = group.first.epoch, group.first.sequence
         for number, waiting in enumerate(records, sequence):
             if not waiting.done.done():

@@ -1,6 +1,5 @@
 """Reading groups back, oldest first, while others may be written behind them."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from msgspec import Struct
 from toolreeve.audit import Position
 from toolreeve.outbox.error import DamageError, OutboxError
 from toolreeve.outbox.frame import HEADER_BYTES, BadFrame, Group, decode, frame_bytes, length_at
+from toolreeve.outbox.host import HERE, Host
 from toolreeve.outbox.segment import (
     EVIDENCE,
     IDENTITY_BYTES,
@@ -36,9 +36,12 @@ class Reader:
     it was written.
     """
 
-    def __init__(self, folder: Path, view: Callable[[], View], after: Position | None) -> None:
+    def __init__(
+        self, folder: Path, view: Callable[[], View], after: Position | None, host: Host = HERE
+    ) -> None:
         self._folder = folder
         self._view = view
+        self._host = host
         self._after = after
         self._segment: Identity | None = None
         self._offset = IDENTITY_BYTES
@@ -115,11 +118,11 @@ class Reader:
 
     def _bytes(self, segment: Identity, length: int) -> bytes:
         try:
-            descriptor = open_existing(self._folder / segment.name)
+            descriptor = open_existing(self._folder / segment.name, host=self._host)
             try:
-                return read_part(descriptor, self._offset, length)
+                return read_part(descriptor, self._offset, length, self._host)
             finally:
-                os.close(descriptor)
+                self._host.close(descriptor)
         except FileNotFoundError:
             raise
         except OSError as error:

@@ -5,8 +5,7 @@ its bound, what is left of the present segment is all there is: the journal then
 part for records that must not be lost to ordinary ones.
 """
 
-import time
-
+from toolreeve.outbox.host import HERE, Host
 from toolreeve.outbox.settings import OutboxSettings
 from toolreeve.outbox.spare import Spare
 
@@ -14,8 +13,9 @@ from toolreeve.outbox.spare import Spare
 class Room:
     """The next segment's blank file, and the bound on all of them. Used by one thread."""
 
-    def __init__(self, directory: int, settings: OutboxSettings) -> None:
-        self._spare = Spare(directory, settings.segment_bytes)
+    def __init__(self, directory: int, settings: OutboxSettings, host: Host = HERE) -> None:
+        self._host = host
+        self._spare = Spare(directory, settings.segment_bytes, host)
         self._settings = settings
         self._again_after = 0.0  # monotonic
 
@@ -33,8 +33,8 @@ class Room:
         """Whether a further segment can be had; tries again now and then where it could not."""
         if self.at_bound(bytes_on_disk):
             return False
-        if self._spare.failed() and time.monotonic() >= self._again_after:
-            self._again_after = time.monotonic() + self._settings.retry_seconds
+        if self._spare.failed() and self._host.monotonic() >= self._again_after:
+            self._again_after = self._host.monotonic() + self._settings.retry_seconds
             self._spare.take()
             self._spare.prepare()
         return not self._spare.failed()

@@ -6,15 +6,16 @@ folder; the damaged folder is set aside as it is and never touched again; the ne
 name. Whoever follows sends what was not yet published, and a reader of the history sees the gap.
 
 A crash in between is harmless: the copy gets its name when it is whole, and the damaged folder
-loses its own only when the copy stands.
+loses its own only when the copy stands. What was found lies in the copy, until it is on record.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
-from fcntl import LOCK_EX, LOCK_NB, flock
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB
 from pathlib import Path
 
+import msgspec
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from msgspec.structs import replace
 from toolreeve.audit import Position
 from toolreeve.outbox.error import DamageError, OutboxError
 from toolreeve.outbox.frame import BadFrame, Group, Tail, decode, frame_bytes, next_frame, tail
+from toolreeve.outbox.host import HERE, Host, settle
 from toolreeve.outbox.journal import Journal
 from toolreeve.outbox.reader import words
 from toolreeve.outbox.segment import (
@@ -31,6 +33,7 @@ from toolreeve.outbox.segment import (
     read_identity,
     read_part,
     segment_number,
+    write_durably,
 )
 from toolreeve.outbox.settings import OutboxSettings
 
@@ -39,6 +42,7 @@ log = structlog.get_logger()
 EVIDENCE_MARK = ".damaged-"
 _COPY = ".salvaged"
 _UNFINISHED = ".salvaging"
+_FOUND = "damage"
 
 
 class Lost(Struct, frozen=True, kw_only=True):
@@ -60,31 +64,41 @@ class Lost(Struct, frozen=True, kw_only=True):
 
 
 class Salvage(Struct, frozen=True):
-    """What was done: where the evidence is, what is lost, and how many groups were kept."""
+    """What was done: the evidence's name beside it, what is lost, how many groups were kept."""
 
-    evidence: Path
+    evidence: str
     lost: tuple[Lost, ...]
     groups: int
 
 
-def salvage(folder: Path, *, owner: str, settings: OutboxSettings, found: DamageError) -> Salvage:
+def salvage(
+    folder: Path,
+    *,
+    owner: str,
+    settings: OutboxSettings,
+    found: DamageError,
+    host: Host = HERE,
+) -> Salvage:
     """Set `folder` aside and put what can be read of it in its place.
 
     Raises OutboxError where another process works with it or there is no room for the copy; then
     the folder is as it was.
     """
     copy, unfinished = _beside(folder, _COPY), _beside(folder, _UNFINISHED)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    lock = host.open(folder / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        flock(lock, LOCK_EX | LOCK_NB)
+        host.flock(lock, LOCK_EX | LOCK_NB)
         for left_over in (copy, unfinished):
-            shutil.rmtree(left_over, ignore_errors=True)
-        lost, groups = _copy(folder, unfinished, owner, settings, found)
-        unfinished.rename(copy)
-        evidence = _free(folder)
-        folder.rename(evidence)
-        copy.rename(folder)
-        _settle(folder.parent)
+            host.remove_folder(left_over)
+        lost, groups = _copy(folder, unfinished, owner, settings, found, host=host)
+        evidence = _free(folder, host)
+        before = unreported(folder, host)
+        done = Salvage(evidence.name, (*(() if before is None else before.lost), *lost), groups)
+        _remember(unfinished, done, host)
+        host.rename(unfinished, copy)
+        host.rename(folder, evidence)
+        host.rename(copy, folder)
+        settle(folder.parent, host)
     except OSError as error:
         raise OutboxError(
             f"is damaged ({found.problem}), and what can be read cannot be copied ({error})",
@@ -92,28 +106,68 @@ def salvage(folder: Path, *, owner: str, settings: OutboxSettings, found: Damage
             folder=folder,
         ) from error
     finally:
-        os.close(lock)
-    return Salvage(evidence, lost, groups)
+        host.close(lock)
+    return done
 
 
-def finish_interrupted(folder: Path) -> None:
+def unreported(folder: Path, host: Host = HERE) -> Salvage | None:
+    """What was found in this outbox and is not on record yet. Raises OSError."""
+    try:
+        descriptor = host.open(folder / _FOUND, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        text = read_part(descriptor, 0, host.fstat(descriptor).st_size, host)
+    finally:
+        host.close(descriptor)
+    try:
+        return msgspec.json.decode(text, type=Salvage)
+    except msgspec.MsgspecError as error:  # the evidence says more than this did
+        log.error("outbox.damage_not_read", folder=str(folder), error=str(error))
+        return None
+
+
+def reported(folder: Path, host: Host = HERE) -> None:
+    """It is on record: nobody has to be told again."""
+    with suppress(OSError):  # to be told twice harms nobody
+        host.unlink(str(folder / _FOUND))
+
+
+def _remember(folder: Path, found: Salvage, host: Host) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = host.open(folder / _FOUND, flags, 0o600)
+    try:
+        write_durably(descriptor, [msgspec.json.encode(found)], 0, host)
+        host.fsync(descriptor)
+    finally:
+        host.close(descriptor)
+    settle(folder, host)
+
+
+def finish_interrupted(folder: Path, host: Host = HERE) -> None:
     """Take up a copy that was whole when the process that made it was killed."""
     copy = _beside(folder, _COPY)
-    if copy.is_dir() and not folder.exists():
-        copy.rename(folder)
-        _settle(folder.parent)
+    if host.exists(copy) and not host.exists(folder):
+        host.rename(copy, folder)
+        settle(folder.parent, host)
 
 
 def _copy(
-    folder: Path, target: Path, owner: str, settings: OutboxSettings, found: DamageError
+    folder: Path,
+    target: Path,
+    owner: str,
+    settings: OutboxSettings,
+    found: DamageError,
+    *,
+    host: Host,
 ) -> tuple[tuple[Lost, ...], int]:
     kept_whole = replace(settings, publishes=True, retry_seconds=0.0)
-    journal = Journal(target, owner=owner, settings=kept_whole)
+    journal = Journal(target, owner=owner, settings=kept_whole, host=host)
     lost: list[Lost] = []
     groups = 0
     try:
         bad: Lost | None = None
-        for one in _readable(folder, owner):
+        for one in _readable(folder, owner, host):
             if isinstance(one, Lost):
                 bad = bad or one
                 continue
@@ -138,14 +192,14 @@ def _copy(
     return tuple(lost), groups
 
 
-def _readable(folder: Path, owner: str) -> Iterator[Group | Lost]:
+def _readable(folder: Path, owner: str, host: Host) -> Iterator[Group | Lost]:
     """Every group that proves itself, in the order of the files, and a Lost where one does not."""
-    names = sorted(entry.name for entry in folder.iterdir())
+    names = sorted(host.listdir(folder))
     numbers = [name for name in names if segment_number(name) is not None]
     identities: list[Identity | DamageError] = []
     for name in numbers:
         try:
-            identities.append(read_identity(folder, name, owner=owner))
+            identities.append(read_identity(folder, name, owner=owner, host=host))
         except DamageError as error:
             identities.append(error)
     for index, (name, identity) in enumerate(zip(numbers, identities, strict=True)):
@@ -156,15 +210,18 @@ def _readable(folder: Path, owner: str) -> Iterator[Group | Lost]:
         limit = identity.size
         if isinstance(behind, Identity) and behind.number == identity.number + 1:
             limit = behind.previous_end
-        yield from _groups(folder, identity, limit, last=index + 1 == len(identities))
+        last = index + 1 == len(identities)
+        yield from _groups(folder, identity, limit, last=last, host=host)
 
 
-def _groups(folder: Path, segment: Identity, limit: int, *, last: bool) -> Iterator[Group | Lost]:
-    descriptor = open_existing(folder / segment.name)
+def _groups(
+    folder: Path, segment: Identity, limit: int, *, last: bool, host: Host
+) -> Iterator[Group | Lost]:
+    descriptor = open_existing(folder / segment.name, host=host)
     try:
-        buffer = read_part(descriptor, IDENTITY_BYTES, limit - IDENTITY_BYTES)
+        buffer = read_part(descriptor, IDENTITY_BYTES, limit - IDENTITY_BYTES, host)
     finally:
-        os.close(descriptor)
+        host.close(descriptor)
     at = 0
     while at < len(buffer):
         offset = IDENTITY_BYTES + at
@@ -195,16 +252,8 @@ def _beside(folder: Path, ending: str) -> Path:
     return folder.with_name(folder.name + ending)
 
 
-def _free(folder: Path) -> Path:
+def _free(folder: Path, host: Host) -> Path:
     number = 1
-    while (evidence := _beside(folder, f"{EVIDENCE_MARK}{number}")).exists():
+    while host.exists(evidence := _beside(folder, f"{EVIDENCE_MARK}{number}")):
         number += 1
     return evidence
-
-
-def _settle(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

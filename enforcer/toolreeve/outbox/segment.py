@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from toolreeve.audit import Position
 from toolreeve.outbox.error import DamageError, OutboxError
+from toolreeve.outbox.host import HERE, Host
 
 FORMAT_VERSION = 1
 IDENTITY_BYTES = 4096
@@ -74,57 +75,66 @@ def segment_number(name: str) -> int | None:
     return None if match is None else int(match[1])
 
 
-def create(directory: int, identity: Identity, *, blank: int | None = None) -> int:
+def create(
+    directory: int, identity: Identity, *, blank: int | None = None, host: Host = HERE
+) -> int:
     """Make the segment durably and return its descriptor, open for reading and writing.
 
     `blank`, where given, is the descriptor of a file made by `fill_blank` under the name
     `blank_name`; it is used up. Raises OSError and leaves nothing behind.
     """
     name = identity.name if blank is None else "blank"
-    descriptor = fill_blank(directory, name, identity.size) if blank is None else blank
+    descriptor = blank
+    if descriptor is None:
+        descriptor = fill_blank(directory, name, identity.size, host=host)
     try:
-        write_durably(descriptor, [_encode(identity)], 0)
-        os.fsync(descriptor)
-        os.rename(name + UNFINISHED, identity.name, src_dir_fd=directory, dst_dir_fd=directory)
-        os.fsync(directory)
+        write_durably(descriptor, [_encode(identity)], 0, host)
+        host.fsync(descriptor)
+        host.rename(name + UNFINISHED, identity.name, src_dir_fd=directory, dst_dir_fd=directory)
+        host.fsync(directory)
     except OSError:
-        os.close(descriptor)
-        _remove_if_there(directory, name + UNFINISHED)
+        host.close(descriptor)
+        _remove_if_there(directory, name + UNFINISHED, host)
         raise
     return descriptor
 
 
 def fill_blank(
-    directory: int, name: str, size: int, *, stopped: Callable[[], bool] = lambda: False
+    directory: int,
+    name: str,
+    size: int,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    host: Host = HERE,
 ) -> int:
     """Make a durable file of zeros called `name` + UNFINISHED and return its descriptor.
 
     Raises OSError and leaves nothing behind, also when `stopped` becomes true half-way.
     """
     flags = _WRITE_FLAGS | os.O_CREAT | os.O_EXCL
-    _remove_if_there(directory, name + UNFINISHED)
-    descriptor = os.open(name + UNFINISHED, flags, 0o600, dir_fd=directory)
+    _remove_if_there(directory, name + UNFINISHED, host)
+    descriptor = host.open(name + UNFINISHED, flags, 0o600, dir_fd=directory)
     try:
-        os.posix_fallocate(descriptor, 0, size)  # a full disk says so before the work is done
+        host.posix_fallocate(descriptor, 0, size)  # a full disk says so before the work is done
         zeros = bytes(min(size, _CHUNK_BYTES))
         for offset in range(0, size, len(zeros)):
             if stopped():
                 raise InterruptedError("the outbox is being closed")
-            _write_whole(descriptor, [zeros[: size - offset]], offset, 0)
-        os.fsync(descriptor)
+            _write_whole(descriptor, [zeros[: size - offset]], offset, 0, host)
+        host.fsync(descriptor)
     except OSError:
-        os.close(descriptor)
-        _remove_if_there(directory, name + UNFINISHED)
+        host.close(descriptor)
+        _remove_if_there(directory, name + UNFINISHED, host)
         raise
     return descriptor
 
 
-def open_existing(path: Path, *, writable: bool = False) -> int:
+def open_existing(path: Path, *, writable: bool = False, host: Host = HERE) -> int:
     """Open a segment that is there. Never follows a symbolic link."""
-    return os.open(path, _WRITE_FLAGS if writable else _READ_FLAGS)
+    return host.open(path, _WRITE_FLAGS if writable else _READ_FLAGS)
 
 
-def read_identity(folder: Path, name: str, *, owner: str | None) -> Identity:
+def read_identity(folder: Path, name: str, *, owner: str | None, host: Host = HERE) -> Identity:
     """Read and check the first block; any owner's where `owner` is None.
 
     Raises OutboxError where it cannot be believed.
@@ -136,12 +146,12 @@ def read_identity(folder: Path, name: str, *, owner: str | None) -> Identity:
     def damaged(problem: str) -> DamageError:
         return DamageError(problem, remedy=EVIDENCE, folder=folder, segment=name, offset=0)
 
-    descriptor = open_existing(folder / name)
+    descriptor = open_existing(folder / name, host=host)
     try:
-        block = read_part(descriptor, 0, IDENTITY_BYTES)
-        size = os.fstat(descriptor).st_size
+        block = read_part(descriptor, 0, IDENTITY_BYTES, host)
+        size = host.fstat(descriptor).st_size
     finally:
-        os.close(descriptor)
+        host.close(descriptor)
     if len(block) < IDENTITY_BYTES:
         raise damaged("the segment is shorter than its identity header")
     magic, version, checksum = _LEAD.unpack_from(block)
@@ -165,11 +175,11 @@ def read_identity(folder: Path, name: str, *, owner: str | None) -> Identity:
     return identity
 
 
-def read_part(descriptor: int, offset: int, length: int) -> bytes:
+def read_part(descriptor: int, offset: int, length: int, host: Host = HERE) -> bytes:
     """Up to `length` bytes from `offset`; fewer only at the end of the file."""
     parts: list[bytes] = []
     while length > 0:
-        part = os.pread(descriptor, length, offset)
+        part = host.pread(descriptor, length, offset)
         if not part:
             break
         parts.append(part)
@@ -178,28 +188,28 @@ def read_part(descriptor: int, offset: int, length: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def write_durably(descriptor: int, parts: list[bytes], offset: int) -> None:
+def write_durably(descriptor: int, parts: list[bytes], offset: int, host: Host = HERE) -> None:
     """Write all parts, one behind the other; they are on the disk when this returns.
 
     Raises OSError, and then nobody can say what is on the disk from `offset` on.
     """
     try:
-        _write_whole(descriptor, parts, offset, os.RWF_DSYNC)
+        _write_whole(descriptor, parts, offset, os.RWF_DSYNC, host)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-        _write_whole(descriptor, parts, offset, 0)  # a file system without the flag
-        os.fdatasync(descriptor)
+        _write_whole(descriptor, parts, offset, 0, host)  # a file system without the flag
+        host.fdatasync(descriptor)
 
 
-def _write_whole(descriptor: int, parts: list[bytes], offset: int, flags: int) -> None:
+def _write_whole(descriptor: int, parts: list[bytes], offset: int, flags: int, host: Host) -> None:
     total = sum(map(len, parts))
-    written = os.pwritev(descriptor, parts, offset, flags)
+    written = host.pwritev(descriptor, parts, offset, flags)
     if written == total:
         return
     rest = b"".join(parts)
     while written < total:  # a signal, or the last free block: go on, or hear the reason
-        written += os.pwritev(descriptor, [rest[written:]], offset + written, flags)
+        written += host.pwritev(descriptor, [rest[written:]], offset + written, flags)
 
 
 def _encode(identity: Identity) -> bytes:
@@ -237,6 +247,6 @@ def _decode(block: bytes) -> Identity:
     )
 
 
-def _remove_if_there(directory: int, name: str) -> None:
+def _remove_if_there(directory: int, name: str, host: Host) -> None:
     with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=directory)
+        host.unlink(name, dir_fd=directory)

@@ -1,6 +1,6 @@
 """What may be set about an outbox."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -31,6 +31,10 @@ class OutboxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     keep_seconds: Annotated[float, Meta(ge=0)] = 86_400.0
     """How long a segment stays on disk after its last write, though all of it is published."""
+
+    keep_until: Literal["published", "materialised"] = "published"
+    """What must have become of a segment's events before it goes: JetStream has them, or also the
+    warehouse. Whoever keeps an outbox until then tells it by `materialised`."""
 
     publishes: bool = True
     """False where nobody follows: segments then go by their age alone."""

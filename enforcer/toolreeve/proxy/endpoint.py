@@ -12,16 +12,16 @@ from typing import Final
 
 import structlog
 
+from toolreeve.proxy.answering import Work
 from toolreeve.proxy.answers import (
     JSON_HEADERS,
     NO_SESSION,
     NOT_FOUND,
     UNAUTHENTICATED,
     refused_answer,
-    result_answer,
 )
 from toolreeve.proxy.exchange import Exchange, Upstream
-from toolreeve.proxy.gate import BadRequest, Caller, Gate, Refusal, ToolCall
+from toolreeve.proxy.gate import BadRequest, Caller, Gate, ToolCall
 from toolreeve.proxy.http_reply import HttpReply
 from toolreeve.proxy.http_request import HttpBounds, HttpRequest
 from toolreeve.proxy.mcp_headers import (
@@ -37,8 +37,8 @@ from toolreeve.proxy.mcp_headers import (
 from toolreeve.proxy.message import SUBSCRIBE, Element, Message, NotAMessage, read
 from toolreeve.proxy.occupancy import Streams
 from toolreeve.proxy.own_answers import method_denied
-from toolreeve.proxy.seen import Flight
 from toolreeve.proxy.sessions import ID_IN_USE, SESSION_ID_MAX, Session
+from toolreeve.proxy.straight import Straight
 from toolreeve.proxy.strictjson import INVALID_REQUEST, Refused
 from toolreeve.proxy.subscription import methods_needed
 
@@ -76,49 +76,61 @@ class Endpoint:
         request.caller = self._gate.authenticate(server.name, request.text(b"authorization"))
         return _UNAUTHENTICATED if request.caller is None else None
 
-    async def __call__(self, request: HttpRequest, reply: HttpReply) -> None:
+    def __call__(self, request: HttpRequest, reply: HttpReply) -> Work:
         server = self._servers.get(request.path)
         caller = request.caller
         if request.refused is not None:
             headers = _CHALLENGE if request.refused is _UNAUTHENTICATED else JSON_HEADERS
-            await self._refuse(request, reply, server, caller, request.refused, headers=headers)
-            return
+            return self._refuse(request, reply, server, caller, request.refused, headers=headers)
         if server is None or caller is None:
-            reply.send(200, JSON_HEADERS, b'{"status":"ok"}')
-            return
+            return _healthy(reply)
         if request.method == b"POST":
-            await self._post(request, reply, server, caller)
-        elif request.method in (b"GET", b"DELETE"):
-            await self._stream_or_end(request, reply, server, caller)
-        else:
-            await self._refuse(request, reply, server, caller, _NO_METHOD, headers=_ALLOW)
+            return self._post(request, reply, server, caller)
+        if request.method in (b"GET", b"DELETE"):
+            return self._stream_or_end(request, reply, server, caller)
+        return self._refuse(request, reply, server, caller, _NO_METHOD, headers=_ALLOW)
 
-    async def _post(
+    def _post(
         self, request: HttpRequest, reply: HttpReply, server: "_Server", caller: Caller
-    ) -> None:
+    ) -> Work:
         refused = _media_refused(
             request.headers.get(b"content-type", b""), request.headers.get(b"accept", b"")
         )
         if refused is not None:
-            await self._refuse(request, reply, server, caller, refused)
-            return
+            return self._refuse(request, reply, server, caller, refused)
         message = read(request.body)
         if isinstance(message, NotAMessage):
-            await self._refuse(
+            return self._refuse(
                 request, reply, server, caller, message.refused, elements=message.elements
             )
-            return
+        if not message.is_call:
+            return self._forward(request, reply, server, caller, message=message)
         checked = self._check(request, server, caller, message)
         if isinstance(checked, Refused):
-            element = Element(message.method, message.name, message.id_json or "null")
-            await self._refuse(request, reply, server, caller, checked, elements=(element,))
+            return self._refuse(request, reply, server, caller, checked, elements=_element(message))
+        era, session = checked
+        exchange = Exchange(request, reply, caller, era, message=message, session=session)
+        return self._call(exchange, server, message)
+
+    async def _forward(
+        self,
+        request: HttpRequest,
+        reply: HttpReply,
+        server: "_Server",
+        caller: Caller,
+        *,
+        message: Message,
+    ) -> None:
+        checked = self._check(request, server, caller, message)
+        if isinstance(checked, Refused):
+            await self._refuse(request, reply, server, caller, checked, elements=_element(message))
             return
         era, session = checked
         exchange = Exchange(request, reply, caller, era, message=message, session=session)
         try:
             if message.method == SUBSCRIBE:
                 await self._endless(exchange, server, server.upstream.post)
-            elif not message.is_call or await self._admit(exchange, server, message):
+            else:
                 await server.upstream.post(exchange)
         finally:
             exchange.settle()
@@ -152,7 +164,7 @@ class Endpoint:
             refused = server.params.contradiction(request, message)
         if refused is not None:
             return refused
-        if message.method and message.id_json and not message.is_call:
+        if not message.is_call and message.method and message.id_json:
             for method in methods_needed(message):
                 if not self._gate.method_allowed(server.name, caller, method):
                     return method_denied(method, 200 if era is Era.SESSION else 404)
@@ -165,7 +177,7 @@ class Endpoint:
             return ID_IN_USE
         return era, session
 
-    async def _admit(self, exchange: Exchange, server: "_Server", message: Message) -> bool:
+    def _call(self, exchange: Exchange, server: "_Server", message: Message) -> Straight:
         request = exchange.request
         version = request.text(VERSION_HEADER) or message.protocol_version or ""
         if not version and exchange.session is not None:
@@ -181,21 +193,12 @@ class Endpoint:
             request_bytes=len(request.body),
             goes_on_with=message.goes_on_with,
         )
-        request.shielded = True
         try:
-            verdict = await self._gate.admit(call)
-        finally:
-            request.shielded = False
-        if isinstance(verdict, Refusal):
-            exchange.answer(200, result_answer(message.id_json, verdict.result))
-            return False
-        exchange.flight = Flight(self._gate, verdict.token, verdict.warning)
-        if exchange.session is not None:
-            exchange.session.flights[exchange.key] = exchange.flight
-        if request.gone:
-            exchange.flight.end("not_sent", detail="client gone")
-            return False
-        return True
+            asked = self._gate.decide(call)
+        except BaseException:
+            exchange.settle()
+            raise
+        return Straight(exchange, server.upstream, self._gate, asked)
 
     async def _stream_or_end(
         self, request: HttpRequest, reply: HttpReply, server: "_Server", caller: Caller
@@ -257,6 +260,14 @@ class Endpoint:
             data = {"supported": supported, "requested": request.text(VERSION_HEADER)}
         id_json = elements[0].id_json if len(elements) == 1 else "null"
         reply.send(refused.http_status, headers, refused_answer(id_json, refused, data))
+
+
+def _element(message: Message) -> tuple[Element]:
+    return (Element(message.method, message.name, message.id_json or "null"),)
+
+
+async def _healthy(reply: HttpReply) -> None:
+    reply.send(200, JSON_HEADERS, b'{"status":"ok"}')
 
 
 class _Server:

@@ -1,6 +1,6 @@
 """One request on its way through: what it is, whose it is, and what has become of it."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from toolreeve.proxy.answers import JSON_HEADERS, error_answer
 from toolreeve.proxy.gate import Caller
@@ -11,6 +11,9 @@ from toolreeve.proxy.message import TOOLS_LIST, Kind, Message
 from toolreeve.proxy.seen import Flight
 from toolreeve.proxy.sessions import Session
 
+if TYPE_CHECKING:  # the wrapper of a stdio server speaks no HTTP and loads no parser of it
+    from toolreeve.proxy.http_client import HttpResponse
+
 
 class Exchange:
     """State of one HTTP request between endpoint and upstream. Never shared, never reused."""
@@ -18,6 +21,7 @@ class Exchange:
     __slots__ = (
         "answered",
         "caller",
+        "changes_seen",
         "era",
         "flight",
         "message",
@@ -46,6 +50,7 @@ class Exchange:
         self.flight: Flight | None = None  # of an admitted tool call
         self.answered = False  # its answer has come by on a stream
         self.parked = False  # its answer may come on another stream
+        self.changes_seen = 0  # of the tools, when it was sent
 
     @property
     def key(self) -> str:
@@ -86,6 +91,22 @@ class Exchange:
             self.session.end(self.key)
 
 
+class Route(Protocol):
+    """The way of a call to an upstream that needs no task while nothing unusual happens."""
+
+    def send(self, exchange: Exchange) -> "HttpResponse | None":
+        """Send a call that was let through; None where there is no connection free for it."""
+        ...
+
+    def answer(self, exchange: Exchange, response: "HttpResponse") -> bool:
+        """Answer the client with a response that is complete; False: it needs `go_on`."""
+        ...
+
+    async def go_on(self, exchange: Exchange, response: "HttpResponse") -> None:
+        """Wait for what is missing of a response, and answer the client."""
+        ...
+
+
 class Upstream(Protocol):
     """What stands behind one server's name."""
 
@@ -96,6 +117,10 @@ class Upstream(Protocol):
 
     def session(self, session_id: str, caller: Caller) -> Session | None:
         """The caller's session of that id, or None."""
+        ...
+
+    def route(self, exchange: Exchange) -> Route | None:
+        """How a call could be sent without a task; None where `post` alone can."""
         ...
 
     async def post(self, exchange: Exchange) -> None:

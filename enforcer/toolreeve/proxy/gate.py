@@ -4,8 +4,9 @@ The proxy reads, forwards and answers. Who is calling, whether a call goes throu
 recorded and which tools are shown is asked of a `Gate`, which a process provides.
 """
 
+import asyncio
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -90,6 +91,22 @@ class BadAnswer(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
 
 
+class Asked(Protocol):
+    """A call that is being decided."""
+
+    @property
+    def written(self) -> "asyncio.Future[Any] | None":
+        """Done when the decision is durable or cannot be made so; None: nothing is waited for.
+
+        Whoever waits for it only looks whether it is done.
+        """
+        ...
+
+    def verdict(self) -> Forward | Refusal:
+        """What was decided; asked for once, as soon as it is `written`."""
+        ...
+
+
 class Gate(Protocol):
     """Implemented by the process; the proxy calls it from one event loop only."""
 
@@ -101,11 +118,11 @@ class Gate(Protocol):
         """
         ...
 
-    async def admit(self, call: ToolCall) -> Forward | Refusal:
-        """Decide, and return only when the decision is durable.
+    def decide(self, call: ToolCall) -> Asked:
+        """Decide, and begin to record the decision.
 
-        A client that goes away meanwhile does not cancel this: its `Forward` is then ended as
-        "not_sent". Only the end of the process does.
+        A client that goes away before it is durable cancels nothing: its `Forward` is then ended
+        as "not_sent".
         """
         ...
 

@@ -10,12 +10,13 @@ waits any more.
 import asyncio
 import collections
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol, cast
 
 import httptools
 import msgspec
 
+from toolreeve.proxy.known_heads import KnownAnswer, KnownAnswers
 from toolreeve.proxy.pace import PaceBounds
 
 _LOW_WATER: Final = 64 * 1024
@@ -67,9 +68,12 @@ class HttpResponse:
         self._waiter: asyncio.Future[None] | None = None
         self.status = 0
         self.headers: dict[bytes, bytes] = {}  # names in lower case; the first of equal ones
+        self.known: KnownAnswer | None = None  # where its head was known
         self.head_complete = False
         self.complete = False
         self.error: UpstreamError | None = None
+        self.news: Callable[[], None] | None = None
+        """Called when the head is there, again with all that follows, and when it breaks off."""
 
     async def whole(self, bytes_max: int) -> bytes | None:
         """The body if it has at most `bytes_max` bytes; None leaves it to be read in `parts`.
@@ -82,12 +86,7 @@ class HttpResponse:
         if not self.complete and self._buffered <= bytes_max:
             self._connection.read_on()  # the head may have come with more than a little body
             await self._until_whole(bytes_max)
-        if self._buffered > bytes_max:
-            return None
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self._buffered = 0
-        return body
+        return self._take() if self._buffered <= bytes_max else None
 
     async def _until_whole(self, bytes_max: int) -> None:
         try:
@@ -144,6 +143,17 @@ class HttpResponse:
         """Give the connection back if the response is complete, else close it."""
         self._connection.released(self)
 
+    def whole_already(self, bytes_max: int) -> bytes | None:
+        """The body of a complete response, as `whole` gives it."""
+        assert self.complete
+        return self._take() if self._buffered <= bytes_max else None
+
+    def _take(self) -> bytes:
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
+        return body
+
     async def head(self) -> None:
         while not self.head_complete:
             await self._changed()
@@ -158,6 +168,18 @@ class HttpResponse:
 
     # For the connection.
 
+    def is_known(self, known: KnownAnswer, body: bytes) -> None:
+        """All of it is here, and its head is known."""
+        self.known = known
+        self.status = known.status
+        self.headers = known.headers
+        if body:
+            self._chunks.append(body)
+            self._buffered = len(body)
+        self.head_complete = self.complete = True
+        self.wake()
+        self.tell()
+
     def received(self, data: bytes) -> None:
         self._chunks.append(data)
         self._buffered += len(data)
@@ -169,11 +191,16 @@ class HttpResponse:
         if not self.complete and self.error is None:
             self.error = error
             self.wake()
+            self.tell()
 
     def wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
+
+    def tell(self) -> None:
+        if self.news is not None:
+            self.news()
 
 
 def too_long(bytes_max: int) -> UpstreamError:
@@ -185,6 +212,9 @@ class Keeper(Protocol):
 
     @property
     def bounds(self) -> UpstreamBounds: ...
+
+    @property
+    def answers(self) -> KnownAnswers: ...
 
     def given_back(self, connection: "UpstreamConnection") -> None: ...
 
@@ -278,6 +308,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()  # nobody asked
             return
         self.heard = True
+        begins = not self._header_bytes
+        if begins and (found := self._pool.answers.find(data)) is not None:
+            self._keep = True
+            self.deadline = NEVER
+            response.is_known(*found)
+            return
         if not response.head_complete:
             self._header_bytes += len(data)
         try:
@@ -291,8 +327,17 @@ class UpstreamConnection(asyncio.Protocol):
         if not response.head_complete and self._header_bytes > self.bounds.header_bytes_max:
             response.failed(UpstreamError("the answer's headers are too long", sent=True))
             self.close()
-        elif response.head_complete and not self._paused and not response.complete:
+            return
+        if response.head_complete:
+            self._went_on(response, data, begins=begins)
+
+    def _went_on(self, response: HttpResponse, data: bytes, *, begins: bool) -> None:
+        if response.complete:
+            if begins and self._keep and self.open:
+                self._pool.answers.keep(data, response)
+        elif not self._paused:
             self.deadline = self._loop.time() + self._silence_seconds_max
+        response.tell()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
@@ -310,6 +355,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._keep = False
             response.complete = True
             response.wake()
+            response.tell()
         else:
             response.failed(UpstreamError("the upstream closed the connection", sent=True))
 

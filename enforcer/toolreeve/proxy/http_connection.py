@@ -7,34 +7,29 @@ requests sent ahead have no more room together than one body, and while the clie
 its answers none is made for it.
 
 A client that leaves is noticed at once, because the socket is read even while a handler runs,
-and the handler is cancelled: in the 2026 era of MCP that is how a call is cancelled. A handler
+and the answer is given up: in the 2026 era of MCP that is how a call is cancelled. A handler
 that must not be torn apart sets `request.shielded` and looks at `request.gone` afterwards.
 """
 
 import asyncio
 import collections
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 import httptools
-import structlog
 
-from toolreeve.proxy.answers import INTERNAL_ERROR, JSON_HEADERS, error_answer
+from toolreeve.proxy.answering import Answering, Handler
 from toolreeve.proxy.http_reply import HttpReply
 from toolreeve.proxy.http_request import HeadRules, HttpBounds, HttpRequest, body_too_long
+from toolreeve.proxy.known_heads import KnownHeads
 from toolreeve.proxy.occupancy import HOUSE_FULL, Occupancy, peer_of
 from toolreeve.proxy.strictjson import Refused
 
-log = structlog.get_logger()
-
-_FAILED: Final = "the enforcer failed; the request was not answered"
 _NO_UPGRADE: Final = Refused(code="http", reason="this server does not change protocols")
+_TOO_MUCH_AHEAD: Final = Refused(code="pipelining", reason="too much was sent ahead")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TAKEN_BYTES_MIN: Final = 64 * 1024  # in the time that a write may stall
 _WASTE_BYTES_MAX: Final = 64 * 1024  # around the chunks of a body, beside the body's own length
-
-
-Handler = Callable[[HttpRequest, HttpReply], Awaitable[None]]
 
 
 class House(Protocol):
@@ -57,6 +52,9 @@ class House(Protocol):
     def rules(self) -> HeadRules: ...
 
     @property
+    def heads(self) -> KnownHeads: ...
+
+    @property
     def enter(self) -> Callable[[HttpRequest], Refused | None]:
         """What is wrong with a request whose head is well-formed; sets its `caller`."""
         ...
@@ -73,6 +71,7 @@ class HttpConnection(asyncio.Protocol):
         self._header_count_max = house.bounds.header_count_max
         self._judge = house.rules.judge
         self._enter = house.enter
+        self._heads = house.heads
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
@@ -81,8 +80,9 @@ class HttpConnection(asyncio.Protocol):
         self._coming: HttpRequest | None = None  # being read
         self._waiting: collections.deque[HttpRequest] = collections.deque()  # whole
         self._waiting_bytes = 0
-        self._active: HttpRequest | None = None  # being answered
-        self._task: asyncio.Task[None] | None = None
+        self._answering = Answering(house.handler, self._served, self._loop)
+        self._read: HttpRequest | None = None  # the last one that was whole
+        self._last = False  # the client has said that no request follows
         self._in_body = False
         self._head_bytes = 0
         self._deaf = False  # nothing that comes now is looked at
@@ -109,19 +109,32 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        between = self._coming is None and not self._last
+        if between:
+            request = self._heads.request(data, self._peer)
+            if request is not None:
+                self._let_in(request)
+                return
+        read = self._feed(data)
+        if between and read is not None:
+            self._heads.keep(data, read)
+
+    def _feed(self, data: bytes) -> HttpRequest | None:
+        """Have the parser read on; the request that ended with this, where nothing was wrong."""
+        self._read = None
         body_of = self._coming if self._in_body else None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as problem:
             if not self._deaf:
                 self._refuse(Refused(code="http", reason=f"not HTTP/1.1: {problem}"))
-            return
+            return None
         except httptools.HttpParserUpgrade:
             self._refuse(_NO_UPGRADE)
-            return
+            return None
         coming = self._coming
         if coming is None or self._deaf:
-            return
+            return None if self._deaf else self._read
         if not self._in_body:
             self._head_bytes += len(data)
             if self._head_bytes > self._bounds.header_bytes_max:
@@ -130,6 +143,7 @@ class HttpConnection(asyncio.Protocol):
             coming.wire_bytes += len(data)
             if coming.wire_bytes > 2 * coming.received_bytes + _WASTE_BYTES_MAX:
                 self._refuse(Refused(code="http", reason="the body's chunks are too small"))
+        return None
 
     def eof_received(self) -> bool:
         return False
@@ -143,7 +157,7 @@ class HttpConnection(asyncio.Protocol):
         drained, self.drained = self.drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
-        if self._active is None and self._waiting:
+        if self._answering.request is None and self._waiting:
             self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's form
@@ -153,10 +167,7 @@ class HttpConnection(asyncio.Protocol):
         self._house.occupancy.leave(self)
         self._house.left(self)
         self.resume_writing()
-        if self._active is not None:
-            self._active.gone = True
-            if self._task is not None and not self._active.shielded:
-                self._task.cancel()
+        self._answering.client_gone()
 
     # What the parser calls.
 
@@ -188,22 +199,18 @@ class HttpConnection(asyncio.Protocol):
         if request is None:
             return
         request.method = self._parser.get_method()
-        request.close = not self._parser.should_keep_alive()
+        request.close = self._last = not self._parser.should_keep_alive()
         if self._parser.should_upgrade():
             refused: Refused | None = _NO_UPGRADE
         else:
             version = self._parser.get_http_version()
-            refused = self._judge(request, version) or self._enter(request)
-        caller = request.caller
-        if refused is None and caller is not None and caller.grant != self._grant:
-            refused = self._house.occupancy.prove(self, caller.grant)
-            self._grant = caller.grant if refused is None else ""
+            refused = self._judge(request, version) or self._at_door(request)
         if refused is not None:
             self._refuse(refused)
             return
         self._in_body = True
         self._deadline = self._loop.time() + self._bounds.body_seconds_max
-        if b"expect" in request.headers and self._active is None:
+        if b"expect" in request.headers and self._answering.request is None:
             self.put(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
@@ -218,7 +225,7 @@ class HttpConnection(asyncio.Protocol):
         if self._waiting and self._waiting_bytes + request.received_bytes > (
             self._bounds.body_bytes_max
         ):
-            self._refuse(Refused(code="pipelining", reason="too much was sent ahead"))
+            self._refuse(_TOO_MUCH_AHEAD)
 
     def on_message_complete(self) -> None:
         request, self._coming = self._coming, None
@@ -227,11 +234,37 @@ class HttpConnection(asyncio.Protocol):
         chunks = request.chunks
         request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         request.chunks = []
+        self._read = request
+        self._take(request)
+
+    # Requests, one after the other.
+
+    def _let_in(self, request: HttpRequest) -> None:
+        """A whole request with a head that is known: what is asked of each one is asked."""
+        refused = self._at_door(request)
+        if refused is None and self._waiting:
+            ahead = self._waiting_bytes + len(request.body)
+            if ahead > self._bounds.body_bytes_max:
+                refused = _TOO_MUCH_AHEAD
+        if refused is not None:
+            self._coming = request
+            self._refuse(refused)
+            return
+        self._take(request)
+
+    def _at_door(self, request: HttpRequest) -> Refused | None:
+        """What is wrong with whoever sends it; else the connection is theirs."""
+        refused = self._enter(request)
+        caller = request.caller
+        if refused is None and caller is not None and caller.grant != self._grant:
+            refused = self._house.occupancy.prove(self, caller.grant)
+            self._grant = caller.grant if refused is None else ""
+        return refused
+
+    def _take(self, request: HttpRequest) -> None:
         self._submit(request)
         if len(self._waiting) > self._bounds.pipelined_max:
             self._refuse(Refused(code="pipelining", reason="too many requests sent ahead"))
-
-    # Requests, one after the other.
 
     def _refuse(self, refused: Refused) -> None:
         """Answer what was being read with a refusal, and read nothing more."""
@@ -244,29 +277,13 @@ class HttpConnection(asyncio.Protocol):
         self._submit(request)
 
     def _submit(self, request: HttpRequest) -> None:
-        if self._active is None and self.drained is None:
-            self._start(request)
+        if self._answering.request is None and self.drained is None:
+            self._answering.begin(request, self)
         else:
             self._waiting.append(request)
             self._waiting_bytes += len(request.body)
 
-    def _start(self, request: HttpRequest) -> None:
-        self._active = request
-        self._task = self._loop.create_task(self._serve(request, HttpReply(self, request)))
-
-    async def _serve(self, request: HttpRequest, reply: HttpReply) -> None:
-        try:
-            await self._house.handler(request, reply)
-        except Exception:
-            log.exception("request.failed", target=request.target[:256].decode("latin-1"))
-            if not reply.started and not request.gone:
-                request.close = True
-                reply.send(500, JSON_HEADERS, error_answer("null", INTERNAL_ERROR, _FAILED))
-        finally:
-            self._served(request, reply)
-
     def _served(self, request: HttpRequest, reply: HttpReply) -> None:
-        self._active = self._task = None
         if self._transport is None or self._transport.is_closing():
             return
         if not reply.ended:
@@ -284,7 +301,7 @@ class HttpConnection(asyncio.Protocol):
     def _next(self) -> None:
         request = self._waiting.popleft()
         self._waiting_bytes -= len(request.body)
-        self._start(request)
+        self._answering.begin(request, self)
 
     def _patience(self) -> float:
         """How long the next bytes may take."""
@@ -319,7 +336,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(data)
 
     def make_room(self) -> None:
-        if self._active is None and not self._deaf:
+        if self._answering.request is None and not self._deaf:
             self._curt = self._house.crowded
             self._refuse(HOUSE_FULL)
         else:
@@ -335,7 +352,7 @@ class HttpConnection(asyncio.Protocol):
             return
         elif self._lingering or self._transport.is_closing():
             self._transport.abort()
-        elif self._active is not None or self._waiting:
+        elif self._answering.request is not None or self._waiting:
             return
         elif self._coming is not None:
             what = "body" if self._in_body else "headers"
@@ -357,16 +374,18 @@ class HttpConnection(asyncio.Protocol):
         assert self._transport is not None
         return self._put_bytes - self._transport.get_write_buffer_size()
 
-    def finish(self) -> asyncio.Task[None] | None:
+    def finish(self) -> asyncio.Future[None] | None:
         """Close when nothing is being answered, else say what to wait for."""
-        if self._active is not None and self._task is not None:
-            if self._active.endless:
-                self._task.cancel()
-            return self._task
+        if self._answering.request is not None:
+            return self._answering.over()
         if self._transport is not None:
             self._deaf = True
             self._transport.close()
         return None
+
+    def give_up(self) -> None:
+        """Answer no further what is being answered."""
+        self._answering.give_up()
 
     def abort(self) -> None:
         if self._transport is not None:

@@ -13,6 +13,7 @@ from toolreeve.proxy.http_client import (
     UpstreamConnection,
     UpstreamError,
 )
+from toolreeve.proxy.known_heads import KnownAnswers
 from toolreeve.proxy.upstream_address import UpstreamAddress
 
 _SWEEP_SECONDS: Final = 0.25
@@ -29,6 +30,7 @@ class HttpPool:
     ) -> None:
         self.address = address
         self.bounds = bounds or UpstreamBounds()
+        self.answers = KnownAnswers(self.bounds.header_bytes_max)
         self._tls = (tls or ssl.create_default_context()) if address.tls else None
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
@@ -57,14 +59,11 @@ class HttpPool:
         `repeatable` allows a second try where a kept connection turns out to be dead. With
         `events` the body may be silent for ever.
         """
-        head = [b"%b %b HTTP/1.1\r\n" % (method, self.address.path.encode()), self._static]
-        head += [b"%b: %b\r\n" % header for header in headers if header[0] not in self._injected]
-        if body is not None:
-            head.append(b"content-length: %d\r\n" % len(body))
-        head.append(b"\r\n")
-        if body:
-            head.append(body)
-        request = b"".join(head)
+        request = self.head(method, headers)
+        if body is None:
+            request += b"\r\n"
+        else:
+            request = b"%bcontent-length: %d\r\n\r\n%b" % (request, len(body), body)
         silence = NEVER if events else self.bounds.silence_seconds_max
         while True:
             connection = await self._take()
@@ -83,6 +82,28 @@ class HttpPool:
                 raise
             return response
 
+    def head(self, method: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """The beginning of a request, as far as it does not depend on its body."""
+        head = [b"%b %b HTTP/1.1\r\n" % (method, self.address.path.encode()), self._static]
+        head += [b"%b: %b\r\n" % header for header in headers if header[0] not in self._injected]
+        return b"".join(head)
+
+    def send(self, head: bytes, body: bytes) -> HttpResponse | None:
+        """Send on a connection that is free, if there is one, and wait for nothing."""
+        connection = self._free()
+        if connection is None:
+            return None
+        request = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        bounds = self.bounds
+        return connection.send(request, bounds.head_seconds_max, bounds.silence_seconds_max)
+
+    def _free(self) -> UpstreamConnection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.open:
+                return connection
+        return None
+
     async def close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -98,10 +119,9 @@ class HttpPool:
 
     async def _take(self) -> UpstreamConnection:
         while True:
-            while self._idle:
-                connection = self._idle.pop()
-                if connection.open:
-                    return connection
+            connection = self._free()
+            if connection is not None:
+                return connection
             if len(self._all) + self._opening < self.bounds.connections_max:
                 return await self._connect()
             await self._wait_for_one()

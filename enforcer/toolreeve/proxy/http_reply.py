@@ -54,6 +54,16 @@ class HttpReply:
             head.append(body)
         self._connection.put(b"".join(head))
 
+    def send_written(self, headers: bytes, body: bytes) -> None:
+        """Answer with status 200 and with headers that are written out: whole lines."""
+        assert not self.started, "an answer has begun already"
+        self.started = self.ended = True
+        close = b"connection: close\r\n" if self._request.close else b""
+        self._connection.put(
+            b"HTTP/1.1 200 OK\r\n%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (headers, self._connection.date, close, len(body), body)
+        )
+
     def start(self, status: int, headers: Headers, length: int | None = None) -> None:
         """Begin an answer whose body follows; without `length` it is sent in chunks."""
         assert not self.started, "an answer has begun already"

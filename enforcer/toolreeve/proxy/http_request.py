@@ -81,6 +81,7 @@ class HttpRequest:
         "header_count",
         "headers",
         "method",
+        "onward",
         "peer",
         "received_bytes",
         "refused",
@@ -95,6 +96,7 @@ class HttpRequest:
         self.method = b""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}  # names in lower case
+        self.onward: dict[object, bytes] = {}  # as written for an upstream, by who has written it
         self.header_bytes = 0
         self.header_count = 0
         self.chunks: list[bytes] = []

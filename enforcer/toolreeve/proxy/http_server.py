@@ -2,7 +2,7 @@
 
 It is written on `asyncio.Protocol` and a parser in C because each call an agent makes passes
 here. What a request may be is judged when its head is there, by the rules for heads and by whoever
-stands at the door; its handler runs when the body is there too, in a task of its own, one at a
+stands at the door; its handler runs when the body is there too, one at a
 time per connection and in the order in which the requests came.
 """
 
@@ -11,9 +11,11 @@ import time
 from email.utils import formatdate
 from typing import Final, Protocol
 
-from toolreeve.proxy.http_connection import Handler, HttpConnection
+from toolreeve.proxy.answering import Handler, Work
+from toolreeve.proxy.http_connection import HttpConnection
 from toolreeve.proxy.http_reply import HttpReply
 from toolreeve.proxy.http_request import HeadRules, HttpBounds, HttpRequest
+from toolreeve.proxy.known_heads import KnownHeads
 from toolreeve.proxy.occupancy import Occupancy
 from toolreeve.proxy.strictjson import Refused
 
@@ -32,7 +34,7 @@ class Door(Protocol):
         """
         ...
 
-    async def __call__(self, request: HttpRequest, reply: HttpReply) -> None:
+    def __call__(self, request: HttpRequest, reply: HttpReply) -> Work:
         """Answer a request, also one that has been refused: `request.refused` says so."""
         ...
 
@@ -45,6 +47,9 @@ class HttpListener:
         self.date = b""
         self.closing = False
         self.occupancy: Occupancy[HttpConnection] = Occupancy(bounds)
+        self.heads = KnownHeads(
+            header_bytes_max=bounds.header_bytes_max, body_bytes_max=bounds.body_bytes_max
+        )
         self.handler: Handler = door
         self.enter = door.enter
         self.rules = rules
@@ -76,12 +81,13 @@ class HttpListener:
         self.closing = True
         if self._server is not None:
             self._server.close()
-        tasks = [task for one in tuple(self._connections) if (task := one.finish()) is not None]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        ends = {end: one for one in tuple(self._connections) if (end := one.finish()) is not None}
+        if ends:
+            _, late = await asyncio.wait(ends, timeout=grace_seconds)
+            for end in late:
+                ends[end].give_up()
+            if late:
+                await asyncio.wait(late, timeout=grace_seconds)
         for connection in tuple(self._connections):
             connection.abort()
         if self._sweeper is not None:

@@ -55,16 +55,19 @@ class Era(enum.Enum):
 
 def era_of(request: HttpRequest) -> Era | Refused:
     """The era the header says; a version nobody here knows is refused."""
-    version = request.text(VERSION_HEADER)
-    if version is None or version in SESSION_VERSIONS:
-        return Era.SESSION
-    if version in STATELESS_VERSIONS:
-        return Era.STATELESS
-    return Refused(
-        code="protocol_version",
-        reason="unsupported protocol version",
-        rpc_code=UNSUPPORTED_VERSION,
-    )
+    return _ERAS.get(request.headers.get(VERSION_HEADER), _UNKNOWN_VERSION)
+
+
+_ERAS: Final[dict[bytes | None, Era]] = {
+    None: Era.SESSION,
+    **{version.encode(): Era.SESSION for version in SESSION_VERSIONS},
+    **{version.encode(): Era.STATELESS for version in STATELESS_VERSIONS},
+}
+_UNKNOWN_VERSION: Final = Refused(
+    code="protocol_version",
+    reason="unsupported protocol version",
+    rpc_code=UNSUPPORTED_VERSION,
+)
 
 
 def contradiction(request: HttpRequest, message: Message, era: Era) -> Refused | None:

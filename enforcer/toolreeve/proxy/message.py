@@ -168,9 +168,10 @@ def _element(envelope: Mapping[str, object]) -> Element:
 
 
 def _envelope_refused(envelope: Mapping[str, object]) -> Refused | None:
-    for key in envelope:
-        if key not in _ENVELOPE_KEYS and _folded(key) in _ENVELOPE_KEYS:
-            return _key_case_refused(key)
+    if not envelope.keys() <= _ENVELOPE_KEYS:
+        for key in envelope:
+            if key not in _ENVELOPE_KEYS and _folded(key) in _ENVELOPE_KEYS:
+                return _key_case_refused(key)
     if envelope.get("jsonrpc") != "2.0":
         return Refused(code="envelope", reason='a message says "jsonrpc": "2.0"')
     if "id" in envelope:
@@ -190,9 +191,10 @@ def _message(envelope: dict[str, object], raw: bytes) -> Message | Refused:
     if not isinstance(method, str):
         return Refused(code="method", reason="a method is a string")
     has_id = "id" in envelope
-    refused = _method_refused(method, has_id=has_id)
-    if refused is not None:
-        return refused
+    if not (method in _GUARDED and has_id):
+        refused = _method_refused(method, has_id=has_id)
+        if refused is not None:
+            return refused
     params = _params(envelope)
     if isinstance(params, Refused):
         return params
@@ -211,7 +213,7 @@ def _message(envelope: dict[str, object], raw: bytes) -> Message | Refused:
         value=envelope,
         method=method,
         id=number,
-        id_json=_encode(number).decode() if has_id else "",
+        id_json=_id_json(number) if has_id else "",
         params=params,
         name=name,
         arguments=arguments,
@@ -250,9 +252,10 @@ def _response(envelope: dict[str, object], raw: bytes) -> Message | Refused:
 
 def _named(method: str, params: dict[str, object]) -> tuple[str, dict[str, object]] | Refused:
     """The tool and the arguments of a call; nothing for other methods that name something."""
-    for key in params:
-        if key not in _PARAMS_EXACT and _folded(key) in _PARAMS_KEYS:
-            return _key_case_refused(key)
+    if not params.keys() <= _PARAMS_EXACT:
+        for key in params:
+            if key not in _PARAMS_EXACT and _folded(key) in _PARAMS_KEYS:
+                return _key_case_refused(key)
     if method != TOOLS_CALL:
         return "", {}
     name = params.get("name")
@@ -300,6 +303,10 @@ def _method_refused(method: str, *, has_id: bool) -> Refused | None:
     if not has_id and not method.startswith("notifications/"):
         return Refused(code="no_id", reason="a request has an id; only notifications have none")
     return None
+
+
+def _id_json(number: int | str | None) -> str:
+    return str(number) if type(number) is int else _encode(number).decode()
 
 
 def _id_refused(number: object) -> Refused | None:

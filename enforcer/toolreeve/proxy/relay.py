@@ -14,7 +14,7 @@ import structlog
 
 from toolreeve.proxy.announcing import acknowledgement, asks_for_tools, tools_changed
 from toolreeve.proxy.answers import INTERNAL_ERROR, UNREACHABLE
-from toolreeve.proxy.exchange import Exchange
+from toolreeve.proxy.exchange import Exchange, Route
 from toolreeve.proxy.gate import Caller, Gate, Outcome
 from toolreeve.proxy.http_client import (
     HttpResponse,
@@ -38,6 +38,7 @@ from toolreeve.proxy.upstream_address import UpstreamAddress
 
 log = structlog.get_logger()
 
+_JSON: Final = b"application/json"
 _STREAM: Final = b"text/event-stream"
 _NO_STREAM_HERE: Final = 405
 _BACK_BYTES_MAX: Final = 64 * 1024
@@ -59,6 +60,7 @@ class HttpUpstream:
         self._screen = Screen(server, gate)
         self._pool = HttpPool(UpstreamAddress.parse(url, headers), bounds, tls)
         self._sessions = Sessions()
+        self._of_sessions, self._of_stateless = (self, False), (self, True)
 
     @property
     def params(self) -> ParamHeaders:
@@ -66,6 +68,9 @@ class HttpUpstream:
 
     def session(self, session_id: str, caller: Caller) -> Session | None:
         return self._sessions.find_or_adopt(session_id, caller)
+
+    def route(self, exchange: Exchange) -> Route:  # noqa: ARG002  (others look at it)
+        return self
 
     async def close(self) -> None:
         self._sessions.close()
@@ -76,7 +81,7 @@ class HttpUpstream:
         assert message is not None
         if message.method == CANCELLED and exchange.session is not None:
             exchange.session.cancel(str(message.params.get("requestId")))
-        changes_seen = self._screen.audience.changes
+        exchange.changes_seen = self._screen.audience.changes
         response = await self._ask(
             exchange,
             b"POST",
@@ -85,7 +90,51 @@ class HttpUpstream:
             events=message.method == SUBSCRIBE,
         )
         if response is not None:
-            await self._relay(exchange, response, changes_seen)
+            await self._relay(exchange, response)
+
+    # A call that is sent and answered without a task.
+
+    def send(self, exchange: Exchange) -> HttpResponse | None:
+        request, message = exchange.request, exchange.message
+        assert message is not None
+        exchange.changes_seen = self._screen.audience.changes
+        era = exchange.era
+        by = self._of_stateless if era is Era.STATELESS else self._of_sessions
+        head = request.onward.get(by)
+        if head is None:
+            head = request.onward[by] = self._pool.head(b"POST", sent_on(request, era))
+        return self._pool.send(head, message.raw)
+
+    def answer(self, exchange: Exchange, response: HttpResponse) -> bool:
+        headers = response.headers
+        if (
+            response.status != 200
+            or headers.get(b"content-type") != _JSON
+            or b"content-encoding" in headers
+        ):
+            return False
+        body = response.whole_already(INSPECT_BYTES_MAX)
+        if body is None:
+            return False
+        judged = judge(self._screen, exchange, 200, body, json=True)
+        response.release()
+        if judged.withheld:
+            exchange.fail(502, judged.rpc_code, judged.withheld)
+        else:
+            exchange.reply.send_written(_written_back(response, exchange.era), judged.body)
+        return True
+
+    async def go_on(self, exchange: Exchange, response: HttpResponse) -> None:
+        try:
+            await response.head()
+        except UpstreamError as problem:
+            response.release()
+            await unreached(self._screen, exchange, problem)
+            return
+        except BaseException:
+            response.release()
+            raise
+        await self._relay(exchange, response)
 
     async def get(self, exchange: Exchange) -> None:
         response = await self._ask(exchange, b"GET", repeatable=True, events=True)
@@ -126,9 +175,7 @@ class HttpUpstream:
             await unreached(self._screen, exchange, problem)
             return None
 
-    async def _relay(
-        self, exchange: Exchange, response: HttpResponse, changes_seen: int = 0
-    ) -> None:
+    async def _relay(self, exchange: Exchange, response: HttpResponse) -> None:
         try:
             unusable = _unusable(response)
             if unusable is not None:
@@ -143,7 +190,7 @@ class HttpUpstream:
             self._note_session(exchange, response)
             media = response.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
             if media == _STREAM and response.status == 200:
-                await self._stream(exchange, response, changes_seen)
+                await self._stream(exchange, response)
             else:
                 await self._body(exchange, response, json=media == b"application/json")
         except UpstreamError as problem:
@@ -166,11 +213,11 @@ class HttpUpstream:
                 given.decode("latin-1"), exchange.caller, self._screen.audience.changes
             )
 
-    async def _stream(self, exchange: Exchange, response: HttpResponse, changes_seen: int) -> None:
+    async def _stream(self, exchange: Exchange, response: HttpResponse) -> None:
         async def answer_back(error: bytes) -> None:
             await self._answer_back(exchange, error)
 
-        stream = EventStream(self._screen, exchange, answer_back, changes_seen)
+        stream = EventStream(self._screen, exchange, answer_back, exchange.changes_seen)
         await stream.relay(response)
 
     async def _answer_back(self, exchange: Exchange, error: bytes) -> None:
@@ -287,6 +334,18 @@ class HttpUpstream:
         async for part in response.parts():
             await reply.write(part)
         reply.end()
+
+
+def _written_back(response: HttpResponse, era: Era) -> bytes:
+    """The upstream's headers as they come back to the client, written out."""
+    known = response.known
+    written = None if known is None else known.back.get(era is Era.STATELESS)
+    if written is None:
+        headers = returned(response.headers, era)
+        written = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if known is not None:
+            known.back[era is Era.STATELESS] = written
+    return written
 
 
 def _unusable(response: HttpResponse) -> str | None:

@@ -15,7 +15,7 @@ place where the standard is loose.
 import json
 import math
 import unicodedata
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 import msgspec
 
@@ -72,9 +72,7 @@ def parse(raw: bytes) -> Parsed | Refused:
         return _parse_slowly(raw)  # finds the words for what is wrong
     if not plain:
         return _parse_slowly(raw)
-    ascii_only = raw.isascii()
-    shallow = raw.count(b"{") + raw.count(b"[") <= DEPTH_MAX
-    refused = _inspect(value, keys=not ascii_only, depth=not shallow)
+    refused = _inspect(value, keys=not raw.isascii())
     return Parsed(value, raw) if refused is None else refused
 
 
@@ -84,7 +82,7 @@ def _parse_slowly(raw: bytes) -> Parsed | Refused:
         return refused
     try:
         value: object = _LOOSE.decode(raw.decode("utf-8"))
-        refused = _inspect(value, keys=False, depth=True)
+        refused = _inspect(value, keys=False)
         if refused is not None:
             return refused
         return Parsed(value, _encode(value))
@@ -112,25 +110,27 @@ def _encoding_refused(raw: bytes) -> Refused | None:
     return None
 
 
-def _inspect(value: object, *, keys: bool, depth: bool) -> Refused | None:
+def _inspect(value: object, *, keys: bool) -> Refused | None:
     """Look at every node for what the parsers let pass: wide integers, look-alike keys, depth."""
     nodes = [value]
     level = 0
     while nodes:
-        if depth and level >= DEPTH_MAX and any(is_object(n) or is_array(n) for n in nodes):
+        if level >= DEPTH_MAX and any(is_object(n) or is_array(n) for n in nodes):
             return _too_deep()
         inner: list[object] = []
         for node in nodes:
-            if isinstance(node, str):
+            kind = type(node)  # of which parsers make no subclasses; most nodes are text
+            if kind is str:
                 continue
-            if is_object(node):
+            if kind is int:
+                if not INTEGER_MIN <= cast(int, node) <= INTEGER_MAX:
+                    return _integer_refused()
+            elif is_object(node):
                 if keys and _look_alike(node):
                     return _look_alike_refused()
-                inner.extend(node.values())
+                inner += node.values()
             elif is_array(node):
-                inner.extend(node)
-            elif isinstance(node, int) and not INTEGER_MIN <= node <= INTEGER_MAX:
-                return _integer_refused()
+                inner += node
         nodes = inner
         level += 1
     return None

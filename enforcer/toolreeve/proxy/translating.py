@@ -21,7 +21,7 @@ import structlog
 from toolreeve.proxy import era_words as words
 from toolreeve.proxy.answers import UNREACHABLE, error_answer
 from toolreeve.proxy.client_sessions import ClientSessions
-from toolreeve.proxy.exchange import Exchange, Upstream
+from toolreeve.proxy.exchange import Exchange, Route, Upstream
 from toolreeve.proxy.gate import Caller
 from toolreeve.proxy.mcp_headers import METHOD_HEADER, SESSION_VERSIONS, UNSUPPORTED_VERSION, Era
 from toolreeve.proxy.message import INITIALIZE, PROTOCOL_VERSION_META, SUBSCRIBE, Kind
@@ -76,6 +76,15 @@ class Translating:
         if self._clients.holds(session_id):
             return self._clients.find(session_id, caller)
         return self._inner.session(session_id, caller)
+
+    def route(self, exchange: Exchange) -> Route | None:
+        if exchange.era is Era.STATELESS:
+            now = asyncio.get_running_loop().time()
+            plain = self._believed_until > now and self._speaks_stateless is not False
+        else:
+            session = exchange.session
+            plain = session is None or not self._clients.holds(session.session_id)
+        return self._inner.route(exchange) if plain else None
 
     async def post(self, exchange: Exchange) -> None:
         if exchange.era is Era.STATELESS:

@@ -10,7 +10,7 @@ import collections
 import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -24,7 +24,7 @@ from toolreeve.proxy.answers import (
     result_answer,
 )
 from toolreeve.proxy.child import Child, ChildBounds
-from toolreeve.proxy.gate import BadRequest, Caller, Gate, Refusal, ToolCall
+from toolreeve.proxy.gate import Asked, BadRequest, Caller, Gate, Refusal, ToolCall
 from toolreeve.proxy.message import CANCELLED, Element, Kind, Message, NotAMessage, read
 from toolreeve.proxy.own_answers import CANCELLED_BY_CLIENT, method_denied
 from toolreeve.proxy.pipes import LineSplitter, PipeReader, PipeWriter, unblocked
@@ -92,7 +92,8 @@ class _Pump:
             answered=self._answered,
         )
         self._coming: collections.deque[bytes | None] = collections.deque()  # lines not looked at
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()  # and decisions that are being written
+        self._over = False
         self._client_gone: asyncio.Future[None] = self._loop.create_future()
         self._turn: asyncio.Future[None] | None = None  # done when something was answered
         self._child: Child | None = None
@@ -129,8 +130,10 @@ class _Pump:
         finally:
             self._stdin.close()
             await child.stop()
+            self._over = True
             for task in self._tasks:
-                task.cancel()
+                if isinstance(task, asyncio.Task):
+                    task.cancel()
             for entry in self._pending.values():
                 entry.close()
                 if entry.flight is not None:
@@ -201,7 +204,7 @@ class _Pump:
             return
         assert caller is not None
         if message.is_call:
-            self._spawn(self._call(message, caller, len(line)))
+            self._call(message, caller, len(line))
         elif message.method == CANCELLED:
             if self._cancel(message):
                 self._to_server(message.raw)
@@ -236,9 +239,11 @@ class _Pump:
         self._pending[key] = Pending(message)
         return None
 
-    async def _call(self, message: Message, caller: Caller, request_bytes: int) -> None:
-        key = str(message.id)
-        entry = self._pending[key]
+    def _call(self, message: Message, caller: Caller, request_bytes: int) -> None:
+        """Have a call decided; what follows is done when the decision is written, without a task.
+
+        Every call passes here, and a task would cost more than all that is done.
+        """
         call = ToolCall(
             server=self._server,
             caller=caller,
@@ -251,12 +256,36 @@ class _Pump:
             goes_on_with=message.goes_on_with,
         )
         try:
-            verdict = await self._gate.admit(call)
+            asked = self._gate.decide(call)
         except Exception:
             log.exception("call.failed", server=self._server)
-            del self._pending[key]
-            self._to_client(error_answer(message.id_json, INTERNAL_ERROR, "the enforcer failed"))
+            self._failed(message)
             return
+        written = asked.written
+        if written is None or written.done():
+            self._decided(message, asked)
+            return
+
+        def on_written(done: asyncio.Future[Any]) -> None:
+            self._decided(message, asked)
+            self._done(done)
+
+        self._tasks.add(written)
+        written.add_done_callback(on_written)
+
+    def _failed(self, message: Message) -> None:
+        del self._pending[str(message.id)]
+        self._to_client(error_answer(message.id_json, INTERNAL_ERROR, "the enforcer failed"))
+
+    def _decided(self, message: Message, asked: Asked) -> None:
+        try:
+            verdict = asked.verdict()
+        except Exception:
+            log.exception("call.failed", server=self._server)
+            self._failed(message)
+            return
+        key = str(message.id)
+        entry = self._pending[key]
         if isinstance(verdict, Refusal):
             del self._pending[key]
             if not entry.cancelled:
@@ -264,9 +293,10 @@ class _Pump:
             return
         entry.being_decided = False
         flight = entry.flight = Flight(self._gate, verdict.token, verdict.warning)
-        if entry.cancelled:
+        if entry.cancelled or self._over:
             del self._pending[key]
-            flight.end("not_sent", detail=CANCELLED_BY_CLIENT)
+            detail = CANCELLED_BY_CLIENT if entry.cancelled else "the server ended"
+            flight.end("not_sent", detail=detail)
         elif not self._to_server(message.raw):
             del self._pending[key]
             flight.end("not_sent", detail="the server does not read")
@@ -334,7 +364,8 @@ class _Pump:
         return self._child is not None and self._child.send(raw)
 
     def _to_client(self, raw: bytes) -> None:
-        self._stdout.write(raw + b"\n")
+        if not self._over:
+            self._stdout.write(raw + b"\n")
 
     def _client_reads(self) -> None:
         if self._child is not None:
@@ -361,7 +392,7 @@ class _Pump:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
         if self._coming:
             self._take_lines()

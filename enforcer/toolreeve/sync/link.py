@@ -22,6 +22,7 @@ from msgspec import Struct
 from toolreeve.policy.sign import Envelope
 from toolreeve.sync.receive import FetchError, claimed_server
 from toolreeve.wire import WireError
+from toolreeve.wire.durable import Durable, Resend
 from toolreeve.wire.fleet import (
     FETCH_REVISION,
     SUBSCRIBE,
@@ -68,6 +69,7 @@ class Link:
 
     `hello` and `status` are asked whenever they are to be said. `on_hold` and `on_manifest` are
     awaited one message at a time; what they raise ends the link and is raised by `run`.
+    `on_refill` hears what the warehouse has and what it misses.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Link:
         on_manifest: Callable[[Envelope], Awaitable[None]],
         on_hold: Callable[[HoldOrder], Awaitable[None]],
         status: Callable[[], Status] | None = None,
+        on_refill: Callable[[Durable | Resend], None] = lambda _: None,
         settings: LinkSettings | None = None,
     ) -> None:
         self._address = address
@@ -85,6 +88,7 @@ class Link:
         self._on_manifest = on_manifest
         self._on_hold = on_hold
         self._status = status
+        self._on_refill = on_refill
         self._settings = settings or LinkSettings()
         self._channel: grpc.aio.Channel | None = None
         self._outgoing: asyncio.Queue[Up] | None = None
@@ -212,6 +216,8 @@ class Link:
                 self._offer(message)
             case HoldOrder():
                 await self._on_hold(message)
+            case Durable() | Resend():
+                self._on_refill(message)
             case None:
                 pass
             case _:

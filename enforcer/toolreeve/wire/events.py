@@ -24,6 +24,8 @@ class Group(Struct, frozen=True, kw_only=True):
     first_sequence: int
     previous_hash: bytes
     raws: tuple[bytes, ...]
+    payload: bytes
+    """All of it, as it came."""
 
 
 Pack = Callable[[Position, bytes, Sequence[Draft]], tuple[bytes, bytes]]
@@ -68,6 +70,7 @@ def unpack(payload: bytes) -> Group:
         first_sequence=batch.first_sequence,
         previous_hash=batch.previous_hash,
         raws=tuple(batch.events),
+        payload=payload,
     )
 
 

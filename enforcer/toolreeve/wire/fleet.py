@@ -13,10 +13,20 @@ import msgspec
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 
-from toolreeve.audit import Hold, HoldReleased
+from toolreeve.audit import Hold, HoldReleased, Position
 from toolreeve.decision import Instant
 from toolreeve.policy.sign import Envelope, EnvelopeSignature
 from toolreeve.v1 import fleet_pb2 as pb
+from toolreeve.wire.durable import (
+    Durable,
+    Resend,
+    read_place,
+    read_resend,
+    read_spans,
+    write_place,
+    write_resend,
+    write_spans,
+)
 from toolreeve.wire.errors import WireError
 from toolreeve.wire.read_body import read_hold, read_release
 from toolreeve.wire.write_body import write_hold, write_release
@@ -86,7 +96,11 @@ class Nack(Struct, frozen=True, kw_only=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """How an enforcer's outbox stands: the last event on disk, and the last JetStream has."""
+    """How an enforcer's outbox stands: the last event on disk, and the last JetStream has.
+
+    `allowed` and `denied` are the decisions among the epoch's events up to `sequence`. Behind
+    `kept_after`, where the chain's head was `kept_after_head`, the outbox still has everything.
+    """
 
     epoch: int
     sequence: int
@@ -96,6 +110,8 @@ class Status(Struct, frozen=True, kw_only=True):
     allowed: int = 0
     denied: int = 0
     at: Instant
+    kept_after: Position = Position(0, 0)
+    kept_after_head: bytes = b""
 
 
 class HoldOrder(Struct, frozen=True, kw_only=True):
@@ -112,7 +128,7 @@ class HoldOrder(Struct, frozen=True, kw_only=True):
 
 
 Up = Hello | Ack | Nack | Status
-Down = Envelope | HoldOrder
+Down = Envelope | HoldOrder | Durable | Resend
 
 _STAGES = {Stage.RECEIVED: pb.ACK_STAGE_RECEIVED, Stage.ACTIVATED: pb.ACK_STAGE_ACTIVATED}
 _READ_STAGES = {number: stage for stage, number in _STAGES.items()}
@@ -145,18 +161,7 @@ def write_up(message: Up) -> bytes:
                 )
             )
         case Status():
-            said = pb.SubscribeRequest(
-                status=pb.Status(
-                    epoch=message.epoch,
-                    sequence=message.sequence,
-                    head=message.head,
-                    published_sequence=message.published_sequence,
-                    outbox_bytes=message.outbox_bytes,
-                    allowed=message.allowed,
-                    denied=message.denied,
-                    time_unix_nano=message.at,
-                )
-            )
+            said = pb.SubscribeRequest(status=write_status(message))
         case _:
             assert_never(message)
     return said.SerializeToString()
@@ -186,17 +191,7 @@ def read_up(raw: bytes) -> Up | None:
                 reason=nack.reason[:TEXT_MAX],
             )
         case "status":
-            status = message.status
-            return Status(
-                epoch=status.epoch,
-                sequence=status.sequence,
-                head=status.head,
-                published_sequence=status.published_sequence,
-                outbox_bytes=status.outbox_bytes,
-                allowed=status.allowed,
-                denied=status.denied,
-                at=Instant(status.time_unix_nano),
-            )
+            return read_status(message.status)
         case "lease_asked" | None:
             return None
 
@@ -208,6 +203,10 @@ def write_down(message: Down) -> bytes:
             said = pb.SubscribeResponse(manifest=write_envelope(message))
         case HoldOrder():
             said = pb.SubscribeResponse(hold=_write_order(message))
+        case Durable():
+            said = pb.SubscribeResponse(durable=pb.Durable(spans=write_spans(message.spans)))
+        case Resend():
+            said = pb.SubscribeResponse(resend=write_resend(message.missing))
         case _:
             assert_never(message)
     return said.SerializeToString()
@@ -224,6 +223,10 @@ def read_down(raw: bytes) -> Down | None:
             return read_envelope(message.manifest)
         case "hold":
             return _read_order(message.hold)
+        case "durable":
+            return Durable(read_spans(message.durable.spans))
+        case "resend":
+            return Resend(read_resend(message.resend))
         case "lease_given" | "approval" | None:
             return None
 
@@ -261,6 +264,38 @@ def read_envelope(message: pb.SignedManifest) -> Envelope:
         signatures=tuple(
             EnvelopeSignature(signed.key_id, signed.signature) for signed in message.signatures
         ),
+    )
+
+
+def write_status(status: Status) -> pb.Status:
+    """A status as the contract says it."""
+    return pb.Status(
+        epoch=status.epoch,
+        sequence=status.sequence,
+        head=status.head,
+        published_sequence=status.published_sequence,
+        outbox_bytes=status.outbox_bytes,
+        allowed=status.allowed,
+        denied=status.denied,
+        time_unix_nano=status.at,
+        kept_after=write_place(status.kept_after),
+        kept_after_head=status.kept_after_head,
+    )
+
+
+def read_status(status: pb.Status) -> Status:
+    """A status from the contract."""
+    return Status(
+        epoch=status.epoch,
+        sequence=status.sequence,
+        head=status.head,
+        published_sequence=status.published_sequence,
+        outbox_bytes=status.outbox_bytes,
+        allowed=status.allowed,
+        denied=status.denied,
+        at=Instant(status.time_unix_nano),
+        kept_after=read_place(status.kept_after),
+        kept_after_head=status.kept_after_head,
     )
 
 

@@ -103,23 +103,28 @@ def _set_decided(message: pb.Decided, body: Decided) -> None:
     message.server = body.server
     message.grant = body.grant
     message.agent = body.agent
-    message.session = body.session
+    if body.session:
+        message.session = body.session
     message.request_id = body.request_id
     message.tool = body.tool
     message.wire_tool = body.wire_tool
-    message.tool_group = body.tool_group
+    if body.tool_group:
+        message.tool_group = body.tool_group
     message.effect = _ALLOWED if body.effect is Effect.ALLOW else EFFECTS[body.effect]
     message.code = body.code
     message.rule = body.rule
-    message.reason = body.reason
+    if body.reason:
+        message.reason = body.reason
     message.policy_revision = body.policy_revision
     if body.retry_after_ms is not None:
         message.retry_after_ms = body.retry_after_ms
-    message.limit_counter = body.limit_counter
+    if body.limit_counter:
+        message.limit_counter = body.limit_counter
     _set_arguments(message.arguments, body.arguments)
     message.protocol_version = body.protocol_version
     message.decision_ns = body.decision_ns
-    message.mode = body.mode
+    if body.mode:
+        message.mode = body.mode
     for reservation in body.reservations:
         _set_reservation(message.reservations.add(), reservation)
 
@@ -136,7 +141,8 @@ def _set_reservation(message: pb.Reservation, reservation: Reservation) -> None:
 
 
 def _set_arguments(message: pb.Arguments, arguments: Arguments) -> None:
-    message.names.extend(arguments.names)
+    if arguments.names:
+        message.names.extend(arguments.names)
     for kept in arguments.kept:
         message.kept.add(pointer=kept.pointer, value_json=kept.value_json)
     message.keyed_hash = arguments.keyed_hash
@@ -158,7 +164,8 @@ def _set_completed(message: pb.Completed, body: Completed) -> None:
     message.response_bytes = body.response_bytes
     if body.rpc_error_code is not None:
         message.rpc_error_code = body.rpc_error_code
-    message.detail = body.detail
+    if body.detail:
+        message.detail = body.detail
     if body.refunded:
         message.refunded.extend(body.refunded)
 

@@ -92,6 +92,8 @@ class SubscribeResponse(_message.Message):
     LEASE_GIVEN_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
     APPROVAL_FIELD_NUMBER: _builtins.int
+    DURABLE_FIELD_NUMBER: _builtins.int
+    RESEND_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def manifest(self) -> Global___SignedManifest: ...
     @_builtins.property
@@ -100,6 +102,10 @@ class SubscribeResponse(_message.Message):
     def hold(self) -> Global___HoldOrder: ...
     @_builtins.property
     def approval(self) -> Global___ApprovalDecision: ...
+    @_builtins.property
+    def durable(self) -> Global___Durable: ...
+    @_builtins.property
+    def resend(self) -> Global___Resend: ...
     def __init__(
         self,
         *,
@@ -107,12 +113,14 @@ class SubscribeResponse(_message.Message):
         lease_given: Global___LeaseGiven | None = ...,
         hold: Global___HoldOrder | None = ...,
         approval: Global___ApprovalDecision | None = ...,
+        durable: Global___Durable | None = ...,
+        resend: Global___Resend | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "hold", b"hold", "lease_given", b"lease_given", "manifest", b"manifest", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "durable", b"durable", "hold", b"hold", "lease_given", b"lease_given", "manifest", b"manifest", "message", b"message", "resend", b"resend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "hold", b"hold", "lease_given", b"lease_given", "manifest", b"manifest", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "durable", b"durable", "hold", b"hold", "lease_given", b"lease_given", "manifest", b"manifest", "message", b"message", "resend", b"resend"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["manifest", "lease_given", "hold", "approval"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["manifest", "lease_given", "hold", "approval", "durable", "resend"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -501,6 +509,8 @@ class Status(_message.Message):
     ALLOWED_FIELD_NUMBER: _builtins.int
     DENIED_FIELD_NUMBER: _builtins.int
     TIME_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    KEPT_AFTER_FIELD_NUMBER: _builtins.int
+    KEPT_AFTER_HEAD_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     sequence: _builtins.int
     """Last sequence on disk and the chain head behind it."""
@@ -512,6 +522,13 @@ class Status(_message.Message):
     """Decisions of this epoch."""
     denied: _builtins.int
     time_unix_nano: _builtins.int
+    kept_after_head: _builtins.bytes
+    @_builtins.property
+    def kept_after(self) -> Global___Place:
+        """Where the history stood before the first event that the outbox still has, and the chain's head
+        there; nothing where it has everything.
+        """
+
     def __init__(
         self,
         *,
@@ -523,14 +540,119 @@ class Status(_message.Message):
         allowed: _builtins.int = ...,
         denied: _builtins.int = ...,
         time_unix_nano: _builtins.int = ...,
+        kept_after: Global___Place | None = ...,
+        kept_after_head: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_after", b"kept_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "denied", b"denied", "epoch", b"epoch", "head", b"head", "outbox_bytes", b"outbox_bytes", "published_sequence", b"published_sequence", "sequence", b"sequence", "time_unix_nano", b"time_unix_nano"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "denied", b"denied", "epoch", b"epoch", "head", b"head", "kept_after", b"kept_after", "kept_after_head", b"kept_after_head", "outbox_bytes", b"outbox_bytes", "published_sequence", b"published_sequence", "sequence", b"sequence", "time_unix_nano", b"time_unix_nano"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class Place(_message.Message):
+    """A place in one enforcer's history. Epoch 0: before its first event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Place: _TypeAlias = Place  # noqa: Y015
+
+@_typing.final
+class EpochSpan(_message.Message):
+    """Events of one epoch, `first` and `last` included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    first: _builtins.int
+    last: _builtins.int
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        first: _builtins.int = ...,
+        last: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "first", b"first", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EpochSpan: _TypeAlias = EpochSpan  # noqa: Y015
+
+@_typing.final
+class Durable(_message.Message):
+    """What of this enforcer's history is durable in the warehouse; takes the place of what was said
+    before. An outbox that keeps its events until then may let go of these.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPANS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___EpochSpan]: ...
+    def __init__(
+        self,
+        *,
+        spans: _abc.Iterable[Global___EpochSpan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spans", b"spans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Durable: _TypeAlias = Durable  # noqa: Y015
+
+@_typing.final
+class Resend(_message.Message):
+    """The warehouse misses events behind `after` up to and with `up_to`, and the stream does not have
+    them: publish again what the outbox has of them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    UP_TO_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def after(self) -> Global___Place: ...
+    @_builtins.property
+    def up_to(self) -> Global___Place: ...
+    def __init__(
+        self,
+        *,
+        after: Global___Place | None = ...,
+        up_to: Global___Place | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "up_to", b"up_to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "up_to", b"up_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resend: _TypeAlias = Resend  # noqa: Y015
 
 @_typing.final
 class FetchRevisionRequest(_message.Message):

@@ -466,3 +466,114 @@ class Watermark(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Watermark: _TypeAlias = Watermark  # noqa: Y015
+
+@_typing.final
+class ExportGroupsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    UNTIL_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    ENFORCER_ID_FIELD_NUMBER: _builtins.int
+    since_unix_nano: _builtins.int
+    """Groups with an event at or after `since` and before `until`; 0: no bound."""
+    until_unix_nano: _builtins.int
+    enforcer_id: _builtins.str
+    """Empty: everybody's."""
+    def __init__(
+        self,
+        *,
+        since_unix_nano: _builtins.int = ...,
+        until_unix_nano: _builtins.int = ...,
+        enforcer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcer_id", b"enforcer_id", "since_unix_nano", b"since_unix_nano", "until_unix_nano", b"until_unix_nano"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportGroupsRequest: _TypeAlias = ExportGroupsRequest  # noqa: Y015
+
+@_typing.final
+class ExportGroupsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    EVENTS_EXPECTED_FIELD_NUMBER: _builtins.int
+    events_expected: _builtins.int
+    """How many events there will be in all, as far as is known; for people who wait."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Each an EventBatch, byte for byte as it was published."""
+
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[_builtins.bytes] | None = ...,
+        events_expected: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_expected", b"events_expected", "groups", b"groups"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportGroupsResponse: _TypeAlias = ExportGroupsResponse  # noqa: Y015
+
+@_typing.final
+class ProveEventRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """"<enforcer_id>:<epoch>:<sequence>"."""
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProveEventRequest: _TypeAlias = ProveEventRequest  # noqa: Y015
+
+@_typing.final
+class ProveEventResponse(_message.Message):
+    """A proof of inclusion (RFC 6962) for the group that holds the event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    LEAF_INDEX_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    group: _builtins.bytes
+    """The group as it was published."""
+    leaf_index: _builtins.int
+    note: _builtins.str
+    """The checkpoint that has the root, and the key it is signed with."""
+    public_key: _builtins.bytes
+    @_builtins.property
+    def hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Hashes of neighbours, from the leaf up."""
+
+    def __init__(
+        self,
+        *,
+        group: _builtins.bytes = ...,
+        leaf_index: _builtins.int = ...,
+        hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+        note: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "hashes", b"hashes", "leaf_index", b"leaf_index", "note", b"note", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProveEventResponse: _TypeAlias = ProveEventResponse  # noqa: Y015

@@ -60,6 +60,16 @@ class QueryServiceStub(object):
                 request_serializer=toolreeve_dot_v1_dot_query__pb2.GetProgressRequest.SerializeToString,
                 response_deserializer=toolreeve_dot_v1_dot_query__pb2.GetProgressResponse.FromString,
                 _registered_method=True)
+        self.ExportGroups = channel.unary_stream(
+                '/toolreeve.v1.QueryService/ExportGroups',
+                request_serializer=toolreeve_dot_v1_dot_query__pb2.ExportGroupsRequest.SerializeToString,
+                response_deserializer=toolreeve_dot_v1_dot_query__pb2.ExportGroupsResponse.FromString,
+                _registered_method=True)
+        self.ProveEvent = channel.unary_unary(
+                '/toolreeve.v1.QueryService/ProveEvent',
+                request_serializer=toolreeve_dot_v1_dot_query__pb2.ProveEventRequest.SerializeToString,
+                response_deserializer=toolreeve_dot_v1_dot_query__pb2.ProveEventResponse.FromString,
+                _registered_method=True)
 
 
 class QueryServiceServicer(object):
@@ -100,6 +110,20 @@ class QueryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportGroups(self, request, context):
+        """Histories as their enforcers wrote them: enforcer by enforcer, each in its own order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveEvent(self, request, context):
+        """What shows anybody that an event stands in the log of all histories.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +151,16 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.GetProgress,
                     request_deserializer=toolreeve_dot_v1_dot_query__pb2.GetProgressRequest.FromString,
                     response_serializer=toolreeve_dot_v1_dot_query__pb2.GetProgressResponse.SerializeToString,
+            ),
+            'ExportGroups': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportGroups,
+                    request_deserializer=toolreeve_dot_v1_dot_query__pb2.ExportGroupsRequest.FromString,
+                    response_serializer=toolreeve_dot_v1_dot_query__pb2.ExportGroupsResponse.SerializeToString,
+            ),
+            'ProveEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveEvent,
+                    request_deserializer=toolreeve_dot_v1_dot_query__pb2.ProveEventRequest.FromString,
+                    response_serializer=toolreeve_dot_v1_dot_query__pb2.ProveEventResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -265,6 +299,60 @@ class QueryService(object):
             '/toolreeve.v1.QueryService/GetProgress',
             toolreeve_dot_v1_dot_query__pb2.GetProgressRequest.SerializeToString,
             toolreeve_dot_v1_dot_query__pb2.GetProgressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/toolreeve.v1.QueryService/ExportGroups',
+            toolreeve_dot_v1_dot_query__pb2.ExportGroupsRequest.SerializeToString,
+            toolreeve_dot_v1_dot_query__pb2.ExportGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/toolreeve.v1.QueryService/ProveEvent',
+            toolreeve_dot_v1_dot_query__pb2.ProveEventRequest.SerializeToString,
+            toolreeve_dot_v1_dot_query__pb2.ProveEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class QueryServiceStub:
     """Decisions as they are committed, oldest first, until the caller leaves."""
     GetProgress: _grpc.UnaryUnaryMultiCallable[_query_pb2.GetProgressRequest, _query_pb2.GetProgressResponse]
     """How far the warehouse has come."""
+    ExportGroups: _grpc.UnaryStreamMultiCallable[_query_pb2.ExportGroupsRequest, _query_pb2.ExportGroupsResponse]
+    """Histories as their enforcers wrote them: enforcer by enforcer, each in its own order."""
+    ProveEvent: _grpc.UnaryUnaryMultiCallable[_query_pb2.ProveEventRequest, _query_pb2.ProveEventResponse]
+    """What shows anybody that an event stands in the log of all histories."""
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
@@ -57,6 +61,10 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """Decisions as they are committed, oldest first, until the caller leaves."""
     GetProgress: _aio.UnaryUnaryMultiCallable[_query_pb2.GetProgressRequest, _query_pb2.GetProgressResponse]  # type: ignore[assignment]
     """How far the warehouse has come."""
+    ExportGroups: _aio.UnaryStreamMultiCallable[_query_pb2.ExportGroupsRequest, _query_pb2.ExportGroupsResponse]  # type: ignore[assignment]
+    """Histories as their enforcers wrote them: enforcer by enforcer, each in its own order."""
+    ProveEvent: _aio.UnaryUnaryMultiCallable[_query_pb2.ProveEventRequest, _query_pb2.ProveEventResponse]  # type: ignore[assignment]
+    """What shows anybody that an event stands in the log of all histories."""
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by the analytics worker, the only process that opens the warehouse."""
@@ -99,5 +107,21 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_query_pb2.GetProgressResponse, _abc.Awaitable[_query_pb2.GetProgressResponse]]:
         """How far the warehouse has come."""
+
+    @_abc_1.abstractmethod
+    def ExportGroups(
+        self,
+        request: _query_pb2.ExportGroupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_query_pb2.ExportGroupsResponse], _abc.AsyncIterator[_query_pb2.ExportGroupsResponse]]:
+        """Histories as their enforcers wrote them: enforcer by enforcer, each in its own order."""
+
+    @_abc_1.abstractmethod
+    def ProveEvent(
+        self,
+        request: _query_pb2.ProveEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_pb2.ProveEventResponse, _abc.Awaitable[_query_pb2.ProveEventResponse]]:
+        """What shows anybody that an event stands in the log of all histories."""
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

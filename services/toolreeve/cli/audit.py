@@ -38,6 +38,7 @@ COMMANDS = {
     "query": ("toolreeve.cli.audit", "query", "Run one SELECT over the history."),
     "tail": ("toolreeve.cli.audit", "tail", "Follow decisions as they reach the warehouse."),
     "export": ("toolreeve.cli.trail.export", "export", "Write the history as files."),
+    "proof": ("toolreeve.cli.trail.proof", "proof", "Prove that one event stands in the history."),
     "verify": ("toolreeve.cli.trail.verify", "verify", "Check that a history is whole."),
 }
 

@@ -50,6 +50,12 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def expect(self, total: int) -> None:
+        """There will be so many."""
+        if self._bar is not None and self._task is not None and total != self._total:
+            self._total = total
+            self._bar.update(self._task, total=total)
+
     def advance(self, count: int) -> None:
         """So many more are done."""
         if self._bar is None or self._task is None:

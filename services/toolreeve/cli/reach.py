@@ -118,6 +118,11 @@ def find(service: Service, address: str | None, data: Path | None) -> Place:
     return Place(service, str(written), f"from {_home(record)}")
 
 
+def is_up(data: Path) -> bool:
+    """Whether a folder is that of a `toolreeve up`."""
+    return _record(data).exists()
+
+
 def _record(data: Path) -> Path:
     """Return the record of the `toolreeve up` on a folder, else that of the demo inside it."""
     own, demo = data / "up.json", data / "demo" / "up.json"

@@ -19,7 +19,17 @@ from toolreeve.fleet import Activated, Nacked, Owed, Running, Seen, owed
 from toolreeve.runtime.clock import Clock
 from toolreeve.v1 import fleet_pb2 as pb
 from toolreeve.wire import WireError
-from toolreeve.wire.fleet import SERVICE, Ack, Hello, Nack, Stage, Status, Up, read_up
+from toolreeve.wire.fleet import (
+    SERVICE,
+    Ack,
+    Hello,
+    Nack,
+    Stage,
+    Status,
+    Up,
+    read_up,
+    write_down,
+)
 
 log = structlog.get_logger()
 
@@ -179,7 +189,11 @@ class FleetService:
             stream.wake.clear()
             next_owed = owed(self._store.state, stream.sent, self._clock.now())
             if next_owed is None:
-                await stream.wake.wait()
+                said = stream.take()
+                if said is None:
+                    await stream.wake.wait()
+                else:
+                    await context.write(write_down(said))
                 continue
             message, sent = next_owed
             await context.write(_serialised(message))

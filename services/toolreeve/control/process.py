@@ -15,6 +15,8 @@ from toolreeve.control.ledger import Ledger
 from toolreeve.control.observer import Observer
 from toolreeve.control.operator_service import SERVICE as OPERATOR_SERVICE
 from toolreeve.control.operator_service import OperatorService
+from toolreeve.control.reconcile_service import SERVICE as RECONCILE_SERVICE
+from toolreeve.control.reconcile_service import ReconcileService
 from toolreeve.control.server import Listener
 from toolreeve.control.settings import ControlSettings
 from toolreeve.control.store import Store
@@ -79,8 +81,14 @@ async def running(settings: ControlSettings, key: SigningKey) -> AsyncGenerator[
             policy_bytes_max=settings.policy_bytes_max,
             command_seconds_max=settings.command_seconds_max,
         )
+        reconciling = ReconcileService(streams, clock, durable_seconds=settings.durable_seconds)
         listener = Listener(
-            settings, {FLEET_SERVICE: fleet.handler(), OPERATOR_SERVICE: operators.handler()}
+            settings,
+            {
+                FLEET_SERVICE: fleet.handler(),
+                OPERATOR_SERVICE: operators.handler(),
+                RECONCILE_SERVICE: reconciling.handler(),
+            },
         )
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -15,7 +15,8 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `listen` may name port 0: a free one. `plaintext` must be set to listen beyond loopback, where
     nothing yet encrypts the stream. `prefix` names the subjects and streams of this installation;
     every replica of one control plane has the same. `log_replicas` and `log_bytes_max` are for the
-    stream's making and do not touch one that is there.
+    stream's making and do not touch one that is there. An enforcer hears at most every
+    `durable_seconds` what of its events is in the warehouse.
     """
 
     listen: str = "127.0.0.1:8461"
@@ -35,6 +36,7 @@ class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     streams_max: Annotated[int, Meta(gt=0)] = 20_000
     connection_age_seconds_max: Annotated[int, Meta(gt=0)] = 1_800
     stop_seconds_max: Annotated[float, Meta(ge=0)] = 3.0
+    durable_seconds: Annotated[float, Meta(ge=0)] = 10.0
 
     @property
     def data_folder(self) -> Path:

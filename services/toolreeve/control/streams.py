@@ -4,10 +4,12 @@ Nothing here is in the log: it is known by being connected, and forgotten with t
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 import structlog
+from msgspec import Struct
 
 from toolreeve.control.store import Change, Store
 from toolreeve.control.translate import read_running, write_served
@@ -23,9 +25,12 @@ from toolreeve.fleet import (
 )
 from toolreeve.runtime.clock import Clock
 from toolreeve.v1 import operator_pb2 as pb
+from toolreeve.wire.durable import Durable, Resend
 from toolreeve.wire.fleet import Hello, Status
 
 log = structlog.get_logger()
+
+RESENDS_WAITING_MAX = 64
 
 
 class Stream:
@@ -39,8 +44,33 @@ class Stream:
         self.status: Status | None = None
         self.heard_at = at
         self.wake = asyncio.Event()
+        self._durable: Durable | None = None  # said last, or to be said
+        self._durable_at = 0
+        self._unsaid: deque[Durable | Resend] = deque()
         self.ending = False
         self.end_reason = ""
+
+    def take(self) -> Durable | Resend | None:
+        """What else is to be said, once; it is behind everything that is owed."""
+        return self._unsaid.popleft() if self._unsaid else None
+
+    def durable(self, durable: Durable, at: Instant, *, pause_ns: int) -> None:
+        """Let the enforcer know, where it is news and the last time is `pause_ns` ago."""
+        if durable != self._durable and (self._durable is None or at - self._durable_at > pause_ns):
+            self._durable, self._durable_at = durable, at
+            overtaken = [said for said in self._unsaid if isinstance(said, Durable)]
+            for said in overtaken:
+                self._unsaid.remove(said)
+            self._say(durable)
+
+    def resend(self, resend: Resend) -> None:
+        """Ask the enforcer for what is missing; what is asked for already is not asked twice."""
+        if resend not in self._unsaid and len(self._unsaid) < RESENDS_WAITING_MAX:
+            self._say(resend)
+
+    def _say(self, message: Durable | Resend) -> None:
+        self._unsaid.append(message)
+        self.wake.set()
 
     def end(self, reason: str = "") -> None:
         """Have the stream end behind the message that is being written; the first reason stands.
@@ -50,6 +80,14 @@ class Stream:
         if not self.ending:
             self.ending, self.end_reason = True, reason
             self.wake.set()
+
+
+class Standing(Struct, frozen=True):
+    """What an enforcer said last of its outbox, and when."""
+
+    status: Status
+    heard_at: Instant
+    connected: bool
 
 
 class Watcher:
@@ -83,6 +121,7 @@ class Streams:
         self._by_enforcer: dict[str, Stream] = {}
         self._by_server: dict[str, set[Stream]] = {}
         self._watchers: set[Watcher] = set()
+        self._last_words: dict[str, tuple[Status, Instant]] = {}
         self._closing = False
         store.listen(self._on_change)
 
@@ -123,7 +162,20 @@ class Streams:
     def heard(self, stream: Stream) -> None:
         """The enforcer has said something."""
         stream.heard_at = self._clock.now()
+        if stream.status is not None:
+            self._last_words[stream.hello.enforcer_id] = (stream.status, stream.heard_at)
         self._note(stream.hello.enforcer_id)
+
+    def stream(self, enforcer_id: str) -> Stream | None:
+        """The enforcer's open stream."""
+        return self._by_enforcer.get(enforcer_id)
+
+    def standings(self) -> dict[str, Standing]:
+        """What everybody said last since this process started, also who has left since."""
+        return {
+            enforcer_id: Standing(status, heard_at, enforcer_id in self._by_enforcer)
+            for enforcer_id, (status, heard_at) in self._last_words.items()
+        }
 
     def connected(self, server: str) -> int:
         """How many enforcers of `server` are connected here."""

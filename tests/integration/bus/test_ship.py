@@ -9,6 +9,7 @@ from nats.aio.msg import Msg
 from structlog.testing import capture_logs
 
 from toolreeve.audit import Position
+from toolreeve.audit.span import Missing
 from toolreeve.bus import (
     BusError,
     Connection,
@@ -20,6 +21,7 @@ from toolreeve.bus import (
     connect,
     ensure_stream,
     message_id,
+    resend,
     ship,
 )
 from toolreeve.outbox import Outbox
@@ -320,5 +322,61 @@ def test_publish_gives_the_server_s_answer_and_knows_a_duplicate(
             assert (again.sequence, again.duplicate) == (1, True)
             with pytest.raises(BusError, match="more than the server takes"):
                 await publisher.publish(bytes(2 << 20), "edge-1:1:2")
+
+    run(story())
+
+
+def test_a_message_under_an_id_that_was_taken_is_sent_under_another(
+    nats_url: str, prefix: str, open_outbox: OpenOutbox, stored: Stored
+) -> None:
+    async def story() -> None:
+        names = Subjects(prefix)
+        outbox = open_outbox("edge-1")
+        outbox.begin(1)
+        async with connect(nats_url, name="edge-1", prefix=prefix) as connection:
+            await ensure_stream(connection, names.audit_stream, [names.audit_all])
+            thief = Publisher(connection, names.audit("edge-2"), stream=names.audit_stream)
+            await thief.publish(b"nothing", message_id("edge-1", 1, 1))
+            await thief.publish(b"second", message_id("edge-1", 1, 2))
+            publisher = Publisher(connection, names.audit("edge-1"), stream=names.audit_stream)
+            shipping = asyncio.create_task(ship(outbox, publisher, enforcer="edge-1"))
+            with capture_logs() as logs:
+                for word in (b"first", b"second", b"third"):
+                    await outbox.append(word)
+                await finish_shipping(outbox, shipping)
+            found = await stored(connection, names.audit_stream)
+            ours = [(ident, payload) for ident, payload in found[2:]]
+            assert sorted(payload for _, payload in ours) == [b"first", b"second", b"third"]
+            assert sum(":again:" in ident for ident, _ in ours) == 2
+            assert sum(line["event"] == "publish.poisoned" for line in logs) == 2
+
+    run(story())
+
+
+def test_what_was_published_is_published_again_when_it_is_asked_for(
+    nats_url: str, prefix: str, open_outbox: OpenOutbox, stored: Stored
+) -> None:
+    async def story() -> None:
+        names = Subjects(prefix)
+        outbox = open_outbox("edge-1")
+        outbox.begin(1)
+        wanted: asyncio.Queue[Missing] = asyncio.Queue()
+        async with connect(nats_url, name="edge-1", prefix=prefix) as connection:
+            await ensure_stream(connection, names.audit_stream, [names.audit_all])
+            publisher = Publisher(connection, names.audit("edge-1"), stream=names.audit_stream)
+            shipping = asyncio.create_task(ship(outbox, publisher, enforcer="edge-1"))
+            for number in range(100):
+                await outbox.append(b"%d" % number)
+            await until(lambda: outbox.status().published == Position(1, 100))
+            jetstream = await connection.jetstream()
+            await jetstream.purge_stream(names.audit_stream)
+            again = asyncio.create_task(resend(outbox, publisher, wanted, enforcer="edge-1"))
+            wanted.put_nowait(Missing(Position(1, 20), Position(1, 90)))
+            payloads: list[bytes] = []
+            while len(payloads) < 70:
+                payloads = [payload for _, payload in await stored(connection, names.audit_stream)]
+            assert payloads == [b"%d" % number for number in range(20, 90)]
+            again.cancel()
+            await finish_shipping(outbox, shipping)
 
     run(story())

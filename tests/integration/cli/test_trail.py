@@ -212,11 +212,25 @@ def test_a_history_that_goes_on_from_another_one_is_a_fork(exported: Path) -> No
     assert first_fault(exported) == ("edge-1:8:1", "forked")
 
 
-def test_a_thousand_random_tamperings_are_all_found(exported: Path) -> None:
+def test_events_behind_the_end_of_their_run_are_foreign(exported: Path) -> None:
+    lines = (exported / EVENTS).read_bytes().splitlines()
+    path = exported / "export.json"
+    manifest = json.loads(path.read_text())
+    manifest["runs"][0]["last_sequence"] = 20
+    manifest["runs"][0]["head_after"] = json.loads(lines[19])["head"]
+    path.write_text(json.dumps(manifest))
+    assert first_fault(exported) == ("edge-1:7:21", "foreign")
+
+
+@pytest.mark.parametrize("block_bytes", [2 << 20, 4_000])
+def test_a_thousand_random_tamperings_are_all_found(
+    block_bytes: int, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolreeve.cli.trail.bundle.BLOCK_BYTES", block_bytes)
     chance = random.Random(20_261_121)
     whole = (exported / EVENTS).read_bytes()
     lines = whole.splitlines(keepends=True)
-    for number in range(1000):
+    for number in range(500):
         kind = number % 5
         at, other = chance.sample(range(len(lines)), 2)
         changed = [*lines]
@@ -244,3 +258,17 @@ def test_lines_are_written_again_byte_for_byte(exported: Path) -> None:
         place = read_place(line)
         assert write_line(place.bytes, bytes.fromhex(place.head)) == line
         assert msgspec.json.decode(line)["kind"] == place.kind
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("alone", [0, 1 << 30])
+def test_blocks_that_are_checked_side_by_side_say_the_same(
+    name: str, alone: int, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolreeve.cli.trail.bundle.BLOCK_BYTES", 5_000)
+    monkeypatch.setattr("toolreeve.cli.trail.checking.ALONE_BYTES_MAX", alone)
+    tamper, expected = NAMED[name]
+    lines = (exported / EVENTS).read_bytes().splitlines(keepends=True)
+    tamper(lines)
+    (exported / EVENTS).write_bytes(b"".join(lines))
+    assert first_fault(exported) == expected

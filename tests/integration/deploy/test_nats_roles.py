@@ -1,17 +1,29 @@
 """What each role may do on the bus, with the configuration that is deployed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
 
 import nats.errors
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from toolreeve.bus import Connection, Publisher, Subjects, connect, ensure_stream
+from toolreeve.audit import Position
+from toolreeve.bus import (
+    Connection,
+    Publisher,
+    Subjects,
+    connect,
+    ensure_stream,
+    message_id,
+    ship,
+)
 from toolreeve.bus.consume import ack_all, consume
 from toolreeve.control.ledger import Ledger
+from toolreeve.outbox import Outbox
 
 ROLES = ("enforcer", "worker", "control", "admin")
 SUBJECTS = Subjects()
@@ -172,5 +184,35 @@ def test_nobody_connects_without_the_password(address: Address, role: str) -> No
         with pytest.raises(nats.errors.Error, match="Authorization"):
             async with client_of(address(role).replace("Secret", "Guess")):
                 pass
+
+    asyncio.run(main())
+
+
+def test_an_enforcer_that_may_not_look_sends_a_duplicate_once_more(
+    address: Address, tmp_path: Path
+) -> None:
+    def pack(_: Position, head: bytes, records: Sequence[bytes]) -> tuple[bytes, bytes]:
+        return b"".join(records), sha256(head + b"".join(records)).digest()
+
+    async def main() -> None:
+        outbox = Outbox[bytes].open(tmp_path / "outbox", owner="edge-8", pack=pack)
+        outbox.begin(1)
+        async with (
+            asyncio.timeout(10),
+            connect(address("worker"), name="worker") as worker,
+            connect(address("enforcer"), name="edge-8") as connection,
+        ):
+            stream = SUBJECTS.audit_stream
+            await ensure_stream(worker, stream, [SUBJECTS.audit_all])
+            thief = Publisher(worker, SUBJECTS.audit("edge-9"), stream=stream)
+            await thief.publish(b"nothing", message_id("edge-8", 1, 1))
+            publisher = Publisher(connection, SUBJECTS.audit("edge-8"), stream=stream)
+            await outbox.append(b"group")
+            await outbox.finish()
+            await ship(outbox, publisher, enforcer="edge-8")
+            jetstream = await worker.jetstream()
+            message = await jetstream.get_last_msg(stream, SUBJECTS.audit("edge-8"))
+            assert message.data == b"group"
+        await outbox.close()
 
     asyncio.run(main())

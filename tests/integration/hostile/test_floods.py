@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.integration.hostile.cases import TOKENS, good_request, plain_call
+from tests.integration.hostile.cases import TOKENS, TOOL, good_request, plain_call
 from tests.integration.hostile.conftest import (
     HERE,
     Gateway,
@@ -25,11 +25,16 @@ from tests.integration.hostile.conftest import (
     running_witness,
 )
 
-from toolreeve.audit import Decided, RequestRefused
+from toolreeve.audit import Decided, Effect, RequestRefused
 
 KNOCKS = 1_500
 FEW_FILES = ("sh", "-c", 'ulimit -n 400; exec "$0" "$@"')
 SETTINGS = "[http]\nlinger_seconds_max = 0.2\n[refusals]\nsummary_seconds = 0.5\n"
+DENIES: dict[str, object] = {
+    "version": "1",
+    "default": "allow",
+    "tools": {"vm_delete": {"action": "deny"}},
+}
 
 
 @pytest.fixture
@@ -87,6 +92,44 @@ def test_of_a_flood_few_requests_are_events_and_all_are_counted(
     assert 1 <= len(summaries) <= seconds / 0.5 + 2
     sender = "127.0.0.1" if flood is knock else "one"
     assert all(event.reason.endswith(f"from {sender})") for event in summaries)
+
+
+def denied(port: int, times: int) -> tuple[int, int]:
+    """Call a tool that is not allowed so many times: how many were refused, how many with an id."""
+    body = plain_call("legacy").replace(TOOL, "vm_delete").encode()
+    head = good_request("x").partition(b"Connection")[0]
+    request = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    refused = named = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for _ in range(times):
+            connection.sendall(request)
+            answer = read_answer(connection)
+            refused += b"[POLICY DENIED]" in answer.body
+            named += b'"id":"gw-test:' in answer.body
+    return refused, named
+
+
+def test_denied_calls_cannot_fill_the_disk(tmp_path: Path) -> None:
+    settings = SETTINGS + "denied_burst = 50\ndenied_per_second = 5\n"
+    with (
+        running_witness() as witness,
+        running_gateway(
+            tmp_path, {"flat": {"url": witness.url}}, settings=settings, policy=DENIES
+        ) as gateway,
+    ):
+        began = time.monotonic()
+        refused, named = denied(gateway.port, KNOCKS)
+        assert refused == KNOCKS, "the agent is told the same"
+        assert gateway.good_call("honest").status == 200
+        seconds = time.monotonic() - began
+        assert gateway.stop() == 0
+        bodies = gateway.recorded()
+        recorded = [one for one in bodies if isinstance(one, Decided) and one.effect is Effect.DENY]
+        assert 50 <= len(recorded) == named <= 50 + 5 * (seconds + 1)
+        counted = sum(one.count for one in refusals(gateway, "denied_often"))
+        assert len(recorded) + counted == KNOCKS
+        allowed = [one for one in bodies if isinstance(one, Decided) and one.effect is Effect.ALLOW]
+        assert len(allowed) == 1
 
 
 def test_honest_calls_pass_while_others_flood(gateway: Gateway) -> None:

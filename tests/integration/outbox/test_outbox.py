@@ -318,8 +318,10 @@ def test_segments_go_when_they_are_published_and_old_and_not_before(
         assert outbox.trim() == 0, "nothing is published"
         outbox.published(Position(1, 12))
         assert outbox.trim() == 0, "all are young"
+        await outbox.close()
         for segment in segments:
             os.utime(segment, (0, 0))
+        outbox = open_outbox(keeping)
         assert outbox.trim() > 0
         left = list(outbox.groups())
         assert left[0].first <= Position(1, 13) <= left[-1].first

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from tests.integration.proxy.stage import Openers, Stage, set_stage
@@ -35,6 +35,16 @@ from toolreeve.proxy.relay import HttpUpstream
 FLAT_SERVER = Path(__file__).with_name("flat_server.py")
 
 
+class Decision(NamedTuple):
+    """What was decided, and what it waits for."""
+
+    decided: Forward | Refusal
+    written: asyncio.Future[Any] | None = None
+
+    def verdict(self) -> Forward | Refusal:
+        return self.decided
+
+
 class Recorder:
     """A gate that refuses and hides by name, and keeps what it was told."""
 
@@ -57,13 +67,15 @@ class Recorder:
             return Caller("local", "test")
         return self.tokens.get((authorization or "").removeprefix("Bearer "))
 
-    async def admit(self, call: ToolCall) -> Forward | Refusal:
+    def decide(self, call: ToolCall) -> Decision:
         if self.fails:
             raise RuntimeError("the disk is gone")
         self.calls.append(call)
         self._changed.set()
-        if self.hold is not None:
-            await self.hold.wait()
+        held = None if self.hold is None else asyncio.ensure_future(self.hold.wait())
+        return Decision(self._verdict(call, len(self.calls)), held)
+
+    def _verdict(self, call: ToolCall, token: int) -> Forward | Refusal:
         if call.wire_name in self.denied:
             text = f"[POLICY DENIED] {call.wire_name}"
             result: dict[str, object] = {
@@ -73,7 +85,7 @@ class Recorder:
             if call.protocol_version >= "2026":
                 result["resultType"] = "complete"
             return Refusal(result)
-        return Forward(len(self.calls))
+        return Forward(token)
 
     def ended(self, token: object, ending: Ending) -> None:
         self.endings.append((token, ending))

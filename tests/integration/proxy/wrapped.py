@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -11,15 +12,23 @@ from toolreeve.proxy.gate import BadAnswer, BadRequest, Caller, Ending, Forward,
 from toolreeve.proxy.wrap import wrap
 
 
+class Decision(NamedTuple):
+    decided: Forward | Refusal
+    written: None = None
+
+    def verdict(self) -> Forward | Refusal:
+        return self.decided
+
+
 class ByName:
     def authenticate(self, server: str, authorization: str | None) -> Caller | None:
         return Caller("local", "test")
 
-    async def admit(self, call: ToolCall) -> Forward | Refusal:
+    def decide(self, call: ToolCall) -> Decision:
         if call.wire_name == "vm_delete":
             text = [{"type": "text", "text": "[POLICY DENIED]"}]
-            return Refusal({"content": text, "isError": True, "resultType": "complete"})
-        return Forward(object())
+            return Decision(Refusal({"content": text, "isError": True, "resultType": "complete"}))
+        return Decision(Forward(object()))
 
     def ended(self, token: object, ending: Ending) -> None:
         pass

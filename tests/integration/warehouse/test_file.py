@@ -40,7 +40,7 @@ def test_a_file_that_is_not_a_warehouse_is_refused_with_a_remedy(
 ) -> None:
     path = tmp_path / "warehouse.duckdb"
     path.write_bytes(b"\0" * 20_000)
-    with pytest.raises(WarehouseError, match="put the file aside"):
+    with pytest.raises(WarehouseError, match="sets the file aside"):
         Warehouse.open(path, at=at)
 
 

@@ -171,6 +171,12 @@ class SeveralLimits(RuleBasedStateMachine):
         for _, entry in sorted(self.ledger, key=lambda kept: kept[1].at):
             self.counters.restore(entry)
 
+    @rule()
+    def restart_with_what_was_kept(self) -> None:
+        kept = self.counters.kept()
+        self.counters = self.fresh()
+        self.counters.take_up(kept, Instant(self.now))
+
     @invariant()
     def no_window_holds_more_than_the_highest_maximum(self) -> None:
         for place, entry in self.ledger[-3:]:

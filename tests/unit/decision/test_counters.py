@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -16,6 +17,7 @@ from toolreeve.decision import (
     Counters,
     Exceeded,
     Instant,
+    KeptBucket,
     Reservation,
     prepare_limits,
 )
@@ -254,6 +256,16 @@ def test_at_the_bound_on_buckets_a_new_one_is_full_until_an_old_one_has_emptied(
     assert admitted(counters, [limit()], call("c"), at(61))
 
 
+def through_a_file(counters: Counters, latest: Instant) -> Counters:
+    """Counters as they are after a restart that found what was kept of these."""
+    kept = msgspec.msgpack.decode(
+        msgspec.msgpack.encode(counters.kept()), type=tuple[KeptBucket, ...]
+    )
+    again = Counters()
+    again.take_up(kept, latest)
+    return again
+
+
 class CounterHistories(RuleBasedStateMachine):
     """A refusal names the exact moment, and no window ever holds more than its limit.
 
@@ -320,6 +332,10 @@ class CounterHistories(RuleBasedStateMachine):
         history = [one for kept in self.kept.values() for one in kept]
         for one in sorted(history, key=lambda kept: kept.at):
             self.counters.restore(one)
+
+    @rule()
+    def restart_with_what_was_kept(self) -> None:
+        self.counters = through_a_file(self.counters, Instant(self.now))
 
     @invariant()
     def no_window_holds_more_than_the_limit(self) -> None:

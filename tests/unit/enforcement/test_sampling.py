@@ -141,3 +141,14 @@ def test_the_enforcer_appends_what_is_recorded_and_sums_up_the_rest_when_asked()
     assert isinstance(action.draft.body, RequestRefused)
     assert action.draft.body.count == 95
     assert enforcer.receive(CountsDue(), at(2)) == []
+
+
+def test_of_denied_calls_a_burst_is_recorded_and_the_rest_is_counted() -> None:
+    sampler = RefusalSampler(Sampling(denied_per_second=2, denied_burst=10))
+    recorded = sum(sampler.takes_denied("vm", "ops", at(0)) for _ in range(1_000))
+    assert recorded == 10
+    assert sum(sampler.takes_denied("vm", "ops", at(3)) for _ in range(100)) == 6
+    assert sampler.takes_denied("vm", "another", at(3)), "each grant has an allowance of its own"
+    (summary,) = sampler.summaries()
+    assert (summary.code, summary.transport, summary.grant) == ("denied_often", "call", "ops")
+    assert summary.count == 990 + 94

@@ -54,6 +54,38 @@ def broken(folder: Path, file: str, at: int) -> dict[str, bytes]:
     return contents(folder)
 
 
+def test_damage_in_a_segment_that_is_published_is_set_aside_too(
+    tmp_path: Path, written: Written, open_journal: Callable[[], Journal], small: OutboxSettings
+) -> None:
+    folder, groups = written
+    journal = open_journal()
+    journal.mark.advance(groups[-1].last)
+    journal.close()
+    broken(folder, "0000000001.segment", IDENTITY_BYTES + frame_bytes(groups[0]) + 100)
+    outbox = opened(folder, small)
+    assert outbox.recovered.salvaged is not None
+    assert list(outbox.groups()) == [groups[0], *groups[2:]]
+    asyncio.run(outbox.close())
+
+
+def test_damage_is_told_at_each_opening_until_it_is_on_record(
+    written: Written, small: OutboxSettings
+) -> None:
+    folder, groups = written
+    broken(folder, "0000000001.segment", IDENTITY_BYTES + frame_bytes(groups[0]) + 100)
+    first = opened(folder, small)
+    found = first.recovered.salvaged
+    assert found is not None
+    asyncio.run(first.close())  # before it could say so
+    again = opened(folder, small)
+    assert again.recovered.salvaged == found
+    again.reported()
+    asyncio.run(again.close())
+    last = opened(folder, small)
+    assert last.recovered.salvaged is None
+    asyncio.run(last.close())
+
+
 @pytest.mark.parametrize("file", ["0000000001.segment", "0000000002.segment"])
 def test_one_flipped_bit_costs_the_group_it_is_in_and_no_other(
     tmp_path: Path, written: Written, small: OutboxSettings, file: str
@@ -73,12 +105,13 @@ def test_one_flipped_bit_costs_the_group_it_is_in_and_no_other(
             assert there in (groups, groups[:-1])
         else:
             salvaged += 1
-            assert contents(found.evidence) == before
+            assert contents(folder.parent / found.evidence) == before
             gone = len(groups) - len(there)
             in_header = at < IDENTITY_BYTES
             assert gone >= 2 if in_header else gone <= 1
             assert found.lost[0].segment == file
             assert found.groups == len(there)
+        outbox.reported()
         asyncio.run(outbox.close())
         again = opened(folder, small)
         assert list(again.groups()) == there

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolreeve.audit import Hold, HoldReleased
+from toolreeve.audit import Hold, HoldReleased, Position
+from toolreeve.audit.span import EpochSpan, Missing
 from toolreeve.decision import Instant
 from toolreeve.policy.sign import Envelope, EnvelopeSignature
 from toolreeve.v1 import audit_pb2
 from toolreeve.v1 import fleet_pb2 as pb
 from toolreeve.wire import WireError
+from toolreeve.wire.durable import SPANS_MAX, Durable, Resend
 from toolreeve.wire.fleet import (
     FETCH_REVISION,
     SUBSCRIBE,
@@ -58,6 +60,8 @@ HOLD = Hold(hold_id="h", tool="t", actor="ada", reason="burst", expires_at=Insta
             allowed=6,
             denied=7,
             at=Instant(8),
+            kept_after=Position(3, 4),
+            kept_after_head=b"k" * 32,
         ),
     ],
 )
@@ -73,6 +77,9 @@ def test_what_an_enforcer_says_is_read_as_it_was_meant(message: Up) -> None:
         HoldOrder(sequence=2, release=HoldReleased(hold_id="h", actor="ada", reason="calm")),
         HoldOrder(sequence=3, snapshot=()),
         HoldOrder(sequence=3, snapshot=(HOLD,)),
+        Durable(()),
+        Durable((EpochSpan(1, 1, 9), EpochSpan(1, 12, 13), EpochSpan(7, 1, 2**63))),
+        Resend(Missing(Position(0, 0), Position(7, 0))),
     ],
 )
 def test_what_the_control_plane_says_is_read_as_it_was_meant(message: Down) -> None:
@@ -101,6 +108,11 @@ def test_an_enforcer_that_says_too_much_or_too_little_is_refused(
 ) -> None:
     with pytest.raises(WireError, match=problem):
         read_up(message.SerializeToString())
+
+
+def test_of_too_many_spans_the_newest_are_said() -> None:
+    spans = tuple(EpochSpan(epoch, 1, 2) for epoch in range(1, SPANS_MAX + 11))
+    assert read_down(write_down(Durable(spans))) == Durable(spans[10:])
 
 
 def test_words_that_only_a_newer_version_knows_are_skipped() -> None:

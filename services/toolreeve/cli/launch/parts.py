@@ -50,13 +50,18 @@ def control_part(folder: Folder, nats_url: str) -> Part:
     )
 
 
-def worker_part(folder: Folder, nats_url: str) -> Part:
+def worker_part(folder: Folder, nats_url: str, control: str) -> Part:
     """Return the analytics worker with its query service."""
     config, ready_file = folder.run / "worker.toml", folder.run / "worker.ready.json"
 
     def prepare(before: Facts | None) -> tuple[str, ...]:
         listen = "127.0.0.1:0" if before is None else str(before["query"])
-        settings = {"listen": listen, "data": str(folder.worker), "nats_url": nats_url}
+        settings = {
+            "listen": listen,
+            "data": str(folder.worker),
+            "nats_url": nats_url,
+            "control": control,
+        }
         _write(config, settings, ready_file)
         return own_command("worker", "--config", str(config), "--ready-file", str(ready_file))
 

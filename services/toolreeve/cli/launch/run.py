@@ -132,10 +132,9 @@ class _Services(Struct, frozen=True):
 
 async def _start_services(folder: Folder, tree: Tree) -> _Services:
     nats_url = str((await tree.start(nats_part(folder)))["url"])
-    async with asyncio.TaskGroup() as starts:
-        control = starts.create_task(tree.start(parts.control_part(folder, nats_url)))
-        worker = starts.create_task(tree.start(parts.worker_part(folder, nats_url)))
-    return _Services(nats_url, control.result(), worker.result())
+    control = await tree.start(parts.control_part(folder, nats_url))
+    worker = await tree.start(parts.worker_part(folder, nats_url, str(control["address"])))
+    return _Services(nats_url, control, worker)
 
 
 async def _start_gateway(

@@ -1,7 +1,8 @@
 """An export on disk: a folder of lines, and one file that says what is in it.
 
     export.json     which runs there are, with the chain heads before and behind each
-    events.jsonl    one event a line, run by run, each with its bytes and the head behind it
+    events.jsonl    one event a line, run by run, each with its bytes and the head behind it;
+                    or events.ocsf.jsonl or events.parquet, see `forms`
 
 `export.json` is written last, so a folder that has one is whole.
 """
@@ -9,28 +10,28 @@
 from __future__ import annotations
 
 import os
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 from msgspec import Struct
 
-from toolreeve.audit import GENESIS, Position, link
+from toolreeve.audit import GENESIS, link
 from toolreeve.audit.verify import Run
 from toolreeve.cli.failure import BAD_INPUT, CommandError
+from toolreeve.cli.trail import forms
+from toolreeve.cli.trail.runs import Runs
 from toolreeve.runtime.version import VERSION
 from toolreeve.wire import unpack
-from toolreeve.wire.lines import time_of, write_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 FORMAT = "toolreeve-export/1"
 MANIFEST = "export.json"
-EVENTS = "events.jsonl"
 UNFINISHED = ".part"
-_FLUSH_BYTES = 1 << 20
+BLOCK_BYTES = 2 << 20
 
 
 class RunText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,25 +79,18 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ]
 
 
-class Span(Struct, frozen=True):
-    """From when to when, in nanoseconds since 1970; the end is not part of it."""
-
-    since: int | None = None
-    until: int | None = None
-
-    def touches(self, raws: Iterable[bytes]) -> bool:
-        """Whether one of these events lies inside."""
-        if self.since is None and self.until is None:
-            return True
-        low, high = self.since or 0, self.until
-        return any(low <= at and (high is None or at < high) for at in map(time_of, raws))
-
-
 class Writer:
     """Writes an export into a new folder. Use as a context; an error leaves no export.json."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises CommandError where something stands there already."""
+    def __init__(self, folder: Path, form: str = "jsonl") -> None:
+        """Raises CommandError where something stands there already.
+
+        `form` is one of `forms.NAMES`. Parquet is made of lines once they are all there.
+        """
+        if form == forms.PARQUET:
+            from toolreeve.cli.trail import parquet
+
+            parquet.library()  # rather now than when everything is written
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if any(folder.iterdir()):
@@ -108,10 +102,11 @@ class Writer:
                 f"{folder} cannot be made ({error.strerror})", "name another folder"
             ) from error
         self._folder = folder
-        self._file = (folder / (EVENTS + UNFINISHED)).open("wb")
-        self._digest = sha256()
-        self._runs: list[RunText] = []
-        self._head = GENESIS
+        self._form = forms.FORMS.get(form, forms.JSONL)
+        self._name = forms.PARQUET_FILE if form == forms.PARQUET else self._form.file
+        self._lines = folder / (self._form.file + UNFINISHED)
+        self._file = self._lines.open("wb")
+        self._runs = Runs()
         self.events = 0
 
     def __enter__(self) -> Self:
@@ -120,41 +115,43 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def take(self, payload: bytes) -> None:
-        """Write the events of one group. Raises WireError where it is none."""
+    def take(self, payload: bytes) -> int:
+        """Write the events of one group; returns how many. Raises WireError where it is none."""
         group = unpack(payload)
         head = group.previous_hash
         lines: list[bytes] = []
         for raw in group.raws:
             head = link(head, raw)
-            lines.append(write_line(raw, head))
-        written = b"".join(lines)
-        self._file.write(written)
-        self._digest.update(written)
+            lines.append(self._form.write(raw, head))
+        self._file.write(b"".join(lines))
         self.events += len(lines)
-        self._note(
-            group.enforcer,
-            Position(group.epoch, group.first_sequence),
-            len(lines),
-            group.previous_hash,
-            head,
-        )
+        self._runs.take(group, head)
+        return len(lines)
 
     def finish(self, made_at: str, since: str | None, until: str | None) -> Manifest:
         """Make the export whole and durable."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        size = self._file.tell()
         self._file.close()
-        (self._folder / (EVENTS + UNFINISHED)).rename(self._folder / EVENTS)
+        path = self._folder / self._name
+        whole = self._lines
+        if self._name == forms.PARQUET_FILE:
+            from toolreeve.cli.trail import parquet
+
+            whole = self._folder / (self._name + UNFINISHED)
+            parquet.convert(self._lines, whole)
+            self._lines.unlink()
+        with whole.open("rb") as file:
+            os.fsync(file.fileno())
+            digest = file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+        whole.rename(path)
         manifest = Manifest(
             format=FORMAT,
             software=f"toolreeve {VERSION}",
             made_at=made_at,
             since=since,
             until=until,
-            runs=tuple(self._runs),
-            files=(FileText(name=EVENTS, bytes=size, sha256=self._digest.hexdigest()),),
+            runs=tuple(_text(run) for run in self._runs.all()),
+            files=(FileText(name=self._name, bytes=size, sha256=digest),),
         )
         text = msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
         unfinished = self._folder / (MANIFEST + UNFINISHED)
@@ -162,25 +159,16 @@ class Writer:
         unfinished.rename(self._folder / MANIFEST)
         return manifest
 
-    def _note(
-        self, enforcer: str, first: Position, count: int, before: bytes, after: bytes
-    ) -> None:
-        last = self._runs[-1] if self._runs else None
-        goes_on = last is not None and (
-            (last.enforcer, last.epoch, last.last_sequence + 1, last.head_after)
-            == (enforcer, first.epoch, first.sequence, before.hex())
-        )
-        begin = self._runs.pop() if goes_on else None
-        self._runs.append(
-            RunText(
-                enforcer=enforcer,
-                epoch=first.epoch,
-                first_sequence=first.sequence if begin is None else begin.first_sequence,
-                last_sequence=first.sequence + count - 1,
-                head_before=before.hex() if begin is None else begin.head_before,
-                head_after=after.hex(),
-            )
-        )
+
+def _text(run: Run) -> RunText:
+    return RunText(
+        enforcer=run.enforcer,
+        epoch=run.epoch,
+        first_sequence=run.first_sequence,
+        last_sequence=run.last_sequence,
+        head_before=run.head_before.hex(),
+        head_after=run.head_after.hex(),
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -213,12 +201,19 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def lines_of(folder: Path, name: str) -> Iterator[bytes]:
-    """The lines of a file of the export, each with its newline. Raises CommandError."""
+def blocks_of(folder: Path, name: str) -> Iterator[bytes]:
+    """A file of the export in pieces of whole lines. Raises CommandError."""
     path = folder / name
     try:
-        with path.open("rb", buffering=_FLUSH_BYTES) as file:
-            yield from file
+        with path.open("rb", buffering=0) as file:
+            rest = b""
+            while read := file.read(BLOCK_BYTES):
+                whole, newline, rest_read = (rest + read).rpartition(b"\n")
+                rest = rest_read
+                if newline:
+                    yield whole + newline
+            if rest:
+                yield rest
     except OSError as error:
         raise CommandError(
             f"{path} cannot be read ({error.strerror})", "ask for the export again"

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import base64
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from toolreeve.audit.event import event_id
-from toolreeve.audit.verify import Evidence, Fault, Finding, Trail, seams
-from toolreeve.audit.vouching import Vouched, Vouching
-from toolreeve.cli.failure import FAILED
-from toolreeve.cli.output import json_option, print_json, print_table
+from toolreeve.audit.verify import Fault, Finding, Trail, seams
+from toolreeve.audit.vouching import Vouching
+from toolreeve.cli.failure import BAD_INPUT, FAILED, CommandError
+from toolreeve.cli.output import json_option, print_json
 from toolreeve.cli.progress import Progress
-from toolreeve.cli.trail.bundle import Manifest, lines_of, read_manifest
-from toolreeve.policy.sign import KEY_SCHEME, KeyTextError, PublicKey
-from toolreeve.wire import WireError, read_event
-from toolreeve.wire.lines import Place, read_place, write_line
+from toolreeve.cli.reach import Place, Service, service_option
+from toolreeve.cli.times import instant
+from toolreeve.cli.trail.bundle import Manifest, read_manifest
+from toolreeve.cli.trail.checking import Checker
+from toolreeve.cli.trail.logged import Log
+from toolreeve.cli.trail.online import Online
+from toolreeve.cli.trail.outcome import Checked, plain, tell
+from toolreeve.cli.trail.source import Wanted, of_worker
+from toolreeve.policy.sign import KeyTextError, PublicKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-SHOWN_MAX = 20
-VOUCHING_KINDS = ("enforcer_started", "head_sealed")
-SEAL_COLUMNS = ("enforcer", "seals", "sealed until", "key")
-RUN_COLUMNS = ("enforcer", "epoch", "first", "last", "head")
+    from toolreeve.audit.verify import Run
 
 
 class PinnedKey(click.ParamType[tuple[str, bytes]]):
@@ -70,8 +69,7 @@ def holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
     "--export",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    required=True,
-    help="A folder that `audit export` wrote.",
+    help="A folder that `audit export` wrote. Without it the worker is asked.",
 )
 @click.option(
     "--key",
@@ -80,26 +78,68 @@ def holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
     type=pinned_key,
     help="NAME=ed25519:...: the key that this enforcer must have sealed with; may be repeated.",
 )
+@click.option("--from", "since", type=instant, help="Ask for nothing older: 2026-11-20T17:04Z.")
+@click.option("--to", "until", type=instant, help="Ask for nothing from then on.")
+@click.option("--enforcer", default="", metavar="NAME", help="Ask for this enforcer's history.")
+@service_option(Service.QUERY)
 @json_option
 @click.pass_context
 def verify(
-    ctx: click.Context, *, folder: Path, keys: tuple[tuple[str, bytes], ...], as_json: bool
+    ctx: click.Context,
+    *,
+    folder: Path | None,
+    keys: tuple[tuple[str, bytes], ...],
+    since: int | None,
+    until: int | None,
+    enforcer: str,
+    place: Place,
+    as_json: bool,
 ) -> None:
-    """Check an export: every event, its place, the chain over all of them, and the seals.
+    """Check a history: every event, its place, the chain over all of them, and the seals.
 
-    Says what is wrong and where, the first fault first, and exits with 1. Needs no service and no
-    network. Without --key, seals are checked against the keys that the export itself names.
+    With --export a folder is checked, which needs no service and no network. Without it the worker
+    hands out what it has, and its checkpoints are checked too.
+
+    Says what is wrong and where, the first fault first, and exits with 1. Without --key, seals are
+    checked against the keys that the history itself names.
     """
-    manifest = read_manifest(folder)
-    trail = Trail(manifest.declared())
+    wanted = Wanted(since=since, until=until, enforcer=enforcer)
     vouching = Vouching(holds, dict(keys))
-    findings = findings_of(folder, manifest, trail, vouching)
-    if as_json:
-        print_json(_plain(manifest, trail.events, findings, vouching.enforcers))
+    if folder is None:
+        checked = check_online(place, wanted, vouching)
+    elif wanted != Wanted():
+        raise CommandError(
+            "--from, --to and --enforcer choose what the worker is asked for",
+            "leave them out with --export",
+            exit_code=BAD_INPUT,
+        )
     else:
-        _tell(manifest, trail.events, findings, vouching.enforcers)
-    if findings:
+        manifest = read_manifest(folder)
+        trail = Trail(manifest.declared())
+        findings = findings_of(folder, manifest, trail, vouching)
+        checked = Checked(manifest.declared(), trail.events, findings, vouching.enforcers)
+    if as_json:
+        print_json(plain(checked))
+    else:
+        tell(checked)
+    if checked.findings:
         ctx.exit(FAILED)
+
+
+def check_online(place: Place, wanted: Wanted, vouching: Vouching) -> Checked:
+    """Check what the worker hands out, while it comes."""
+    log = Log(holds)
+    whole = wanted.since is None
+    online = Online(vouching, log, from_the_beginning=whole)
+    found: list[Finding] = []
+    with Progress("verifying", unit="events") as progress:
+        for payload in of_worker(place, wanted, progress.expect):
+            before = online.events
+            found += online.take(payload)
+            progress.advance(online.events - before)
+    found += online.finish()
+    runs = online.runs.all()
+    return Checked(runs, online.events, in_order(found, runs), vouching.enforcers, log.logs)
 
 
 def findings_of(
@@ -110,20 +150,22 @@ def findings_of(
     changed: list[Finding] = []
     total = sum(run.last_sequence - run.first_sequence + 1 for run in manifest.runs)
     with Progress("verifying", unit="events", total=total) as progress:
+        checker = Checker(trail, vouching, progress)
         for file in manifest.files:
-            digest, size = sha256(), 0
-            for number, line in enumerate(lines_of(folder, file.name), 1):
-                digest.update(line)
-                size += len(line)
-                found += _check(trail, vouching, line, f"{file.name}:{number}")
-                progress.advance(1)
-            if (digest.hexdigest(), size) != (file.sha256, file.bytes):
+            amiss, same = checker.check(folder, file)
+            found += amiss
+            if not same:
                 what = "it is not the file that was exported"
                 changed.append(Finding(Fault.EDITED, file.name, what))
     found += trail.finish()
     found += vouching.finish()
-    runs = {(run.enforcer, run.epoch): at for at, run in reversed([*enumerate(manifest.runs)])}
-    return sorted(found, key=lambda one: _place_of(one.event, runs)) or changed
+    return in_order(found, manifest.declared()) or changed
+
+
+def in_order(found: list[Finding], runs: Sequence[Run]) -> list[Finding]:
+    """By where in the history they belong."""
+    places = {(run.enforcer, run.epoch): at for at, run in reversed([*enumerate(runs)])}
+    return sorted(found, key=lambda one: _place_of(one.event, places))
 
 
 def _place_of(event: str, runs: Mapping[tuple[str, int], int]) -> tuple[int, int]:
@@ -133,95 +175,3 @@ def _place_of(event: str, runs: Mapping[tuple[str, int], int]) -> tuple[int, int
     if epoch.isdecimal() and sequence.isdecimal() and (enforcer, int(epoch)) in runs:
         return runs[enforcer, int(epoch)], int(sequence)
     return len(runs), 0
-
-
-def _check(trail: Trail, vouching: Vouching, line: bytes, where: str) -> list[Finding]:
-    try:
-        place = read_place(line)
-        evidence = Evidence(
-            enforcer=place.enforcer,
-            epoch=place.epoch,
-            sequence=place.sequence,
-            raw=place.bytes,
-            head=bytes.fromhex(place.head),
-            faithful=_written_again(place) == line,
-        )
-        body = read_event(place.bytes).body if place.kind in VOUCHING_KINDS else None
-    except WireError as error:
-        return [Finding(Fault.EDITED, where, str(error))]
-    return [*trail.take(evidence), *vouching.take(evidence, body)]
-
-
-def _written_again(place: Place) -> bytes:
-    return write_line(place.bytes, bytes.fromhex(place.head))
-
-
-def _tell(
-    manifest: Manifest, events: int, findings: list[Finding], vouched: Mapping[str, Vouched]
-) -> None:
-    if not findings:
-        rows = [
-            (run.enforcer, run.epoch, run.first_sequence, run.last_sequence, run.head_after)
-            for run in manifest.runs
-        ]
-        print_table(RUN_COLUMNS, rows, numeric=RUN_COLUMNS[1:4])
-        _tell_seals(vouched)
-        click.echo(f"{events} events: whole and unchanged since they were chained")
-        return
-    for finding in findings[:SHOWN_MAX]:
-        click.echo(f"{finding.event}: {finding.fault.value}: {finding.detail}")
-    if len(findings) > SHOWN_MAX:
-        click.echo(f"and {len(findings) - SHOWN_MAX} more; --json prints all of them")
-    click.echo(f"{events} events: {len(findings)} findings, the first at {findings[0].event}")
-
-
-def _tell_seals(vouched: Mapping[str, Vouched]) -> None:
-    rows = [
-        (
-            enforcer,
-            known.seals,
-            "-" if known.until is None else f"{known.until.epoch}:{known.until.sequence}",
-            ", ".join(map(_written_key, known.keys)) or "-",
-        )
-        for enforcer, known in sorted(vouched.items())
-    ]
-    click.echo()
-    print_table(SEAL_COLUMNS, rows, numeric=SEAL_COLUMNS[1:2])
-    click.echo()
-
-
-def _written_key(key: bytes) -> str:
-    return KEY_SCHEME + base64.b64encode(key).decode()
-
-
-def _plain(
-    manifest: Manifest, events: int, findings: list[Finding], vouched: Mapping[str, Vouched]
-) -> dict[str, Any]:
-    return {
-        "whole": not findings,
-        "events": events,
-        "runs": [
-            {
-                "enforcer": run.enforcer,
-                "epoch": run.epoch,
-                "first_sequence": run.first_sequence,
-                "last_sequence": run.last_sequence,
-                "head": run.head_after,
-            }
-            for run in manifest.runs
-        ],
-        "seals": [
-            {
-                "enforcer": enforcer,
-                "seals": known.seals,
-                "unchecked": known.unchecked,
-                "sealed_until": known.until and event_id(enforcer, known.until),
-                "last": known.last and event_id(enforcer, known.last),
-                "keys": [_written_key(key) for key in known.keys],
-            }
-            for enforcer, known in sorted(vouched.items())
-        ],
-        "findings": [
-            {"event": one.event, "fault": one.fault.value, "detail": one.detail} for one in findings
-        ],
-    }
