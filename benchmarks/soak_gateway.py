@@ -142,12 +142,16 @@ async def bring_back(under: Gateway) -> None:
 
 
 async def fill_sessions(under: Gateway) -> None:
-    """Open as many sessions as the gateway remembers, so that what it forgets keeps the balance."""
+    """Open as many sessions as the gateway remembers, so that what it forgets keeps the balance.
+
+    Each calls once: a session is also a head of requests, of which some are remembered too.
+    """
 
     async def some(count: int) -> None:
         for _ in range(count):
             agent = under.web.agent(stateless=False)
             await agent.open()
+            await call_once(agent, next(under.web.ids))
             agent.wire.close()
 
     async with asyncio.TaskGroup() as tasks:

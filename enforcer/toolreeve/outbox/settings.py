@@ -26,7 +26,7 @@ class OutboxSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bytes_on_disk_max: Annotated[int, Meta(ge=16_384)] = 4 << 30
     """Most that all segments take together. At the bound the outbox behaves as on a full disk."""
 
-    recent_bytes_max: Annotated[int, Meta(ge=0)] = 8 << 20
+    recent_bytes_max: Annotated[int, Meta(ge=0)] = 2 << 20
     """How much of the newest groups is kept in memory for those who follow."""
 
     keep_seconds: Annotated[float, Meta(ge=0)] = 86_400.0

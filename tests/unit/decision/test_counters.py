@@ -349,3 +349,12 @@ class CalendarHistories(CounterHistories):
 
 TestCounterHistories = CounterHistories.TestCase
 TestCalendarHistories = CalendarHistories.TestCase
+
+
+def test_what_no_longer_counts_is_not_kept_though_the_limit_is_far() -> None:
+    counters = Counters()
+    roomy = [limit(maximum=100_000)]
+    for second in range(2_000):
+        assert admitted(counters, roomy, call(), at(second))
+    (bucket,) = counters.kept()
+    assert len(bucket.counts.instants) == 60
