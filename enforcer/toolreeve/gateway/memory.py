@@ -23,7 +23,7 @@ log = structlog.get_logger()
 FILE = "memory"
 LOOK_SECONDS = 5.0
 EVENTS_BETWEEN = 20_000
-"""A memory is due after so many events: some 0.2 s of reading at the next start."""
+"""A memory is due after so many events, which bounds what a start has to take apart."""
 
 _FORMAT = 1
 _DIGEST_BYTES = sha256().digest_size

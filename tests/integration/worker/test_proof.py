@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from tests.integration.worker.conftest import Fleet, Worker
 
 from toolreeve.cli.__main__ import cli
+from toolreeve.cli.failure import BAD_INPUT, CommandError
 from toolreeve.decision import Instant
 from toolreeve.policy.sign import SigningKey
 
@@ -81,17 +82,27 @@ def test_a_proof_that_was_changed_does_not_hold(proved: Path, tmp_path: Path, me
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("words", "says"),
     [
-        ([], 2, "name an event, or a file to --check"),
-        (["edge-1:1:7", "--check", "x"], 2, "name an event, or a file to --check"),
-        (["--check", "nothing.json"], 2, "is no proof"),
+        ([], "name an event, or a file to --check"),
+        (["edge-1:1:7", "--check", "x"], "name an event, or a file to --check"),
+        (["--check", "nothing.json"], "is no proof"),
     ],
 )
-def test_wrong_use_is_said(words: list[str], code: int, says: str) -> None:
-    done = proof(*words)
-    assert done.exit_code in (code, 1)
-    assert says in done.output + str(done.exception)
+def test_wrong_use_is_said(words: list[str], says: str) -> None:
+    error = proof(*words).exception
+    assert isinstance(error, CommandError)
+    assert error.exit_code == BAD_INPUT
+    assert says in str(error)
+
+
+def test_a_worker_whose_proof_does_not_hold_hands_out_none(worker: Worker, tmp_path: Path) -> None:
+    file = tmp_path / "proof.json"
+    theirs = SigningKey.generate().public.text
+    done = proof("edge-1:1:7", "--query", worker.address, "--output", file, "--key", theirs)
+    assert isinstance(done.exception, CommandError)
+    assert "does not hold" in str(done.exception)
+    assert not file.exists()
 
 
 def test_what_is_not_there_cannot_be_proved(worker: Worker) -> None:

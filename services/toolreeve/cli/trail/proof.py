@@ -92,7 +92,13 @@ def proof(
     assert event is not None
     found = _ask(place, event)
     text = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
-    shown(found, key)  # nobody is handed a proof that does not hold
+    try:
+        shown(found, key)  # nobody is handed a proof that does not hold
+    except ProofError as error:
+        raise CommandError(
+            f"the proof of {event} that came does not hold: {error}",
+            "compare --key with worker.pub; if it is the right key, do not trust this worker",
+        ) from error
     if output is None:
         click.echo(text.decode(), nl=False)
         return
