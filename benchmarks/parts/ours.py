@@ -1,10 +1,10 @@
 """The gateway and the wrapper as they are measured: what is in their settings, how they start."""
 
 import json
-import secrets
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from parts.processes import MEASURED, started, wait_for_facts
@@ -24,14 +24,14 @@ def gateway(
     """The port and process id of a gateway in front of servers, each at `/NAME/mcp`.
 
     `upstreams` are their tables in the settings: a `url` or a `command`. Nothing is kept in the
-    outbox longer than it must.
+    outbox longer than it must. A folder's gateway keeps its name when it is started again.
     """
     folder.mkdir(exist_ok=True)
     ready = folder / "ready.json"
     ready.unlink(missing_ok=True)
     (folder / "policy.json").write_text(json.dumps(policy))
     lines = [
-        f'enforcer = "bench-{secrets.token_hex(4)}"',
+        f'enforcer = "bench-{sha256(str(folder).encode()).hexdigest()[:8]}"',
         'listen = "127.0.0.1:0"',
         'data = "data"',
         'policy = "policy.json"',
