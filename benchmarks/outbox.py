@@ -1,11 +1,15 @@
 """How fast the outbox is on this disk, against the disk alone.
 
-    python benchmarks/outbox.py [--json] [--seconds S] [--folder FOLDER]
+    python benchmarks/outbox.py [--json] [--seconds S] [--folder FOLDER] [--opening N ...]
 
 `alone` is one record at a time: what a single caller waits until its record is durable, beside
 the same bytes written to the same disk with one RWF_DSYNC write and nothing around it, in turn.
 `groups of N` have N callers each waiting for their own record, so that about N records share one
 flush. Times in microseconds. Give `--folder` on the disk in question; a tmpfs says nothing.
+
+`opening N` opens an outbox of N groups of one record, all of them published, as an enforcer does
+and with everything read (`whole`), and reads the last 20,000 groups: about the most that a start
+reads when it has a memory. In milliseconds; the files are in the kernel's memory.
 """
 
 import argparse
@@ -18,15 +22,23 @@ import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
 from toolreeve.audit import Position
-from toolreeve.outbox import Outbox
+from toolreeve.outbox import HERE, Group, Outbox, OutboxSettings
+from toolreeve.outbox.journal import Journal
+
+if TYPE_CHECKING:
+    from toolreeve.outbox import Host
 
 RECORD_BYTES = 350  # a decision with its envelope
 GROUP_SIZES = (1, 10, 100)
 FRAME_BYTES = 68
+READ_BEHIND_A_MEMORY = 20_000
+OPENINGS = 5
 
 
 def pack(_first: Position, head: bytes, records: Sequence[bytes]) -> tuple[bytes, bytes]:
@@ -105,6 +117,45 @@ async def measure_groups(outbox: Outbox[bytes], size: int, seconds: float) -> di
     }
 
 
+class Hasty:
+    """This machine, but writes are not waited for: to make large outboxes in a reasonable time."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(HERE, name)
+
+    def pwritev(self, fd: int, buffers: Sequence[bytes], offset: int, _flags: int = 0, /) -> int:
+        return os.pwritev(fd, buffers, offset)
+
+
+def fill(folder: Path, groups: int) -> None:
+    """So many groups of one record, all published."""
+    settings = OutboxSettings()
+    journal = Journal(folder, owner="benchmark", settings=settings, host=cast("Host", Hasty()))
+    payload, head = os.urandom(RECORD_BYTES), bytes(32)
+    for number in range(1, groups + 1):
+        head = sha256(head).digest()
+        journal.write(Group(Position(1, number), 1, head, payload))
+    journal.mark.advance(Position(1, groups))
+    journal.close()
+
+
+async def measure_opening(folder: Path, groups: int) -> dict[str, float]:
+    await asyncio.to_thread(fill, folder, groups)
+    figures: dict[str, list[float]] = {"open_ms": [], "open_whole_ms": [], "read_20000_ms": []}
+    for _ in range(OPENINGS):
+        for whole, name in ((False, "open_ms"), (True, "open_whole_ms")):
+            begun = time.perf_counter()
+            outbox = Outbox.open(folder, owner="benchmark", pack=pack, whole=whole)
+            figures[name].append(time.perf_counter() - begun)
+            if not whole:
+                begun = time.perf_counter()
+                behind = Position(1, max(0, groups - READ_BEHIND_A_MEMORY))
+                assert sum(1 for _ in outbox.groups(behind)) == groups - behind.sequence
+                figures["read_20000_ms"].append(time.perf_counter() - begun)
+            await outbox.close()
+    return {name: round(median(times) * 1e3, 1) for name, times in figures.items()}
+
+
 async def measure(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
     outbox = Outbox.open(folder / "outbox", owner="benchmark", pack=pack)
     outbox.begin(1)
@@ -123,11 +174,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the outbox on a disk.")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
+    parser.add_argument(
+        "--opening", type=int, nargs="*", metavar="N", help="only open outboxes of N groups"
+    )
     parser.add_argument("--folder", type=Path, default=Path(), help="on the disk to measure")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory(prefix=".outbox-benchmark-", dir=arguments.folder) as folder:
-        figures = asyncio.run(measure(Path(folder), arguments.seconds))
+        if arguments.opening:
+            figures = {
+                f"opening {groups}": asyncio.run(
+                    measure_opening(Path(folder) / str(groups), groups)
+                )
+                for groups in arguments.opening
+            }
+        else:
+            figures = asyncio.run(measure(Path(folder), arguments.seconds))
     if arguments.json:
         print(json.dumps(figures))
         return

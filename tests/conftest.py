@@ -73,7 +73,7 @@ class NatsServer:
                 stderr=subprocess.STDOUT,
             )
         self._process = process
-        self._port = _port_when_ready(ports, process, self._home / "server.log")
+        self._port = port_when_ready(ports, process, self._home / "server.log")
 
     def kill(self) -> None:
         """kill -9, as a crash does."""
@@ -105,7 +105,7 @@ class NatsServer:
         self._process = None
 
 
-def _port_when_ready(ports: Path, process: "subprocess.Popen[bytes]", log: Path) -> int:
+def port_when_ready(ports: Path, process: "subprocess.Popen[bytes]", log: Path) -> int:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -77,16 +77,11 @@ class Installation:
         return [str(Path(sys.executable).with_name("toolreeve")), *words]
 
     def run(self, *words: str) -> str:
-        where = {
-            "TOOLREEVE_CONTROL": self.facts["control"],
-            "TOOLREEVE_QUERY": self.facts["query"],
-        }
         done = subprocess.run(
-            self.command(*words),
+            self.command(*words, "--data", str(self.data)),
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **where},
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -99,7 +94,10 @@ class Installation:
         """kill -9 the child whose command line has `name` in it."""
         children = Path(f"/proc/{self._up.pid}/task/{self._up.pid}/children").read_text().split()
         for pid in map(int, children):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except FileNotFoundError:  # it has ended just now
+                continue
             if any(word.decode().endswith(name) for word in words):
                 os.kill(pid, signal.SIGKILL)
                 return

@@ -19,6 +19,7 @@ BEYOND_WORDS = {
     "pattern": ("not a pattern: ",),
     "arguments": ("not a JSON Schema: ", "points outside the schema"),
     "duration": ("not a length of time",),
+    "approvers": ("must approve, and ",),
     "whole": ("expected a whole number, found the number ",),
     "finite": ("too many digits", "not a finite number"),
     "text": ("nested too deep", "half of a surrogate pair"),

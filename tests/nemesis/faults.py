@@ -7,10 +7,13 @@ import asyncio
 import itertools
 import random
 import resource
+import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+from nats.js import JetStreamContext
 from tests.nemesis.rig import ENFORCER, NAMES, Rig, own, wait_until
 
 from toolreeve.bus import Subjects, connect
@@ -141,6 +144,64 @@ def _no_history(rig: Rig, chance: random.Random) -> None:
     wait_until("they are set aside", lambda: set_aside() >= before + 3)
 
 
+def _stream_of(rig: Rig) -> Path:
+    """Where nats-server keeps the audit stream; the control plane's log lies elsewhere."""
+    (found,) = rig.store.rglob(f"streams/{SUBJECTS.audit_stream}")
+    return found
+
+
+def _stream_files_gone(rig: Rig, chance: random.Random) -> None:
+    """nats-server comes back without the stream; it is made again, and filled from outboxes."""
+    time.sleep(chance.uniform(0.5, 1.5))
+    rig["nats"].kill()
+    shutil.rmtree(_stream_of(rig))
+    rig["nats"].start()
+
+
+def _stream_file_damaged(rig: Rig, chance: random.Random) -> None:
+    """A bit of what is stored flips: nats-server drops what it can no longer read, and says so
+    to nobody."""
+    time.sleep(chance.uniform(0.5, 1.5))
+    rig["nats"].kill()
+    block = chance.choice(sorted(_stream_of(rig).rglob("*.blk")))
+    raw = bytearray(block.read_bytes())
+    if raw:
+        raw[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+    block.write_bytes(raw)
+    rig["nats"].start()
+
+
+def _as_admin(rig: Rig, doing: Callable[[JetStreamContext], Awaitable[object]]) -> None:
+    async def connected() -> None:
+        async with connect(rig.nats_url, name="admin") as connection:
+            await doing(await connection.jetstream())
+
+    asyncio.run(connected())
+
+
+def _stream_deleted(rig: Rig, chance: random.Random) -> None:
+    time.sleep(chance.uniform(0.5, 1.5))
+    _as_admin(rig, lambda jetstream: jetstream.delete_stream(SUBJECTS.audit_stream))
+
+
+def _stream_cut_short(rig: Rig, chance: random.Random) -> None:
+    """What no lock of the stream's forbids: to keep one message. Nothing can be published then,
+    outboxes keep everything, and somebody is told; who puts it back has all of it filled in."""
+
+    async def keep(jetstream: JetStreamContext, most: int) -> None:
+        config = (await jetstream.stream_info(SUBJECTS.audit_stream)).config
+        config.max_msgs = most
+        await jetstream.update_stream(config)  # pyright: ignore[reportUnknownMemberType]  (nats-py)
+
+    told = rig["worker"].log.count("audit-stream-changed")  # its events cannot be published either
+    time.sleep(chance.uniform(0.5, 1.5))
+    _as_admin(rig, lambda jetstream: keep(jetstream, 1))
+    wait_until(
+        "somebody is told", lambda: rig["worker"].log.count("audit-stream-changed") > told, 5.0
+    )
+    _as_admin(rig, lambda jetstream: keep(jetstream, -1))
+
+
 def _all_at_once(rig: Rig, chance: random.Random) -> None:
     for _ in range(2):
         time.sleep(chance.uniform(0.3, 0.8))
@@ -161,12 +222,17 @@ FAULTS: dict[str, Fault] = {
     "rows 5 and 52: an enforcer's disk is full, and so is that of its log": _disk_full,
     "row 10: a second enforcer with the same outbox": _second_with_the_same_outbox,
     "row 13: nats-server is killed again and again": _kills("nats"),
+    "row 15: the stream's files are deleted": _stream_files_gone,
+    "row 15: a bit of the stream's files flips": _stream_file_damaged,
+    "row 17: an administrator deletes the stream": _stream_deleted,
+    "row 17: an administrator has the stream keep one message": _stream_cut_short,
     "row 18: an administrator plays everything again": _played_again,
     "row 19: nats-server stands still": _stands_still,
     "row 22: nothing passes between enforcer and NATS": _cut(up=True, down=True),
     "row 22: nothing passes from the enforcer to NATS": _cut(up=True, down=False),
     "row 22: nothing passes from NATS to the enforcer": _cut(up=False, down=True),
     "row 22: the wire to NATS is cut and mended": _flapping,
+    "row 26: a control plane is killed again and again": _kills("control"),
     "row 32: a worker is killed at any moment": _kills("worker"),
     "row 33: the warehouse is deleted": _warehouse_gone,
     "row 34: a worker's disk is full": _worker_disk_full,

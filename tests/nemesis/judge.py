@@ -14,7 +14,7 @@ from tests.nemesis.rig import ENFORCER, RESTARTS_MAX, Rig, wait_until
 
 from toolreeve.audit import Decided, Effect, Event
 from toolreeve.outbox import peek
-from toolreeve.wire import read_event, unpack
+from toolreeve.wire import read_events, unpack
 
 QUIET_SECONDS_MAX = 40.0
 
@@ -51,7 +51,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def durable(data: Path) -> list[Event]:
     """Every event that an enforcer's outbox holds."""
     groups = peek(data / "outbox")
-    return [read_event(raw) for group in groups for raw in unpack(group.payload).raws]
+    return [event for group in groups for event in read_events(unpack(group.payload))]
 
 
 def quiet(rig: Rig) -> list[Event]:

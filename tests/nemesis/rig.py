@@ -17,13 +17,17 @@ import pytest
 from tests.conftest import nats_server_binary
 from tests.nemesis.proxy import Proxy
 
+from toolreeve.runtime.keyfile import load_or_create
+from toolreeve.v1 import operator_pb2 as operator
 from toolreeve.v1 import query_pb2 as pb
+from toolreeve.v1.operator_pb2_grpc import OperatorServiceStub
 from toolreeve.v1.query_pb2_grpc import QueryServiceStub
 
 ENFORCER = "edge-1"
+SERVER = "flat"
 RESTARTS_MAX = 50
 READY_SECONDS_MAX = 30.0
-NAMES = ("nats", "upstream", "worker", "gateway")
+NAMES = ("nats", "upstream", "control", "worker", "gateway")
 
 POLICY = {
     "version": "1",
@@ -124,7 +128,11 @@ class Part:
 
 
 class Rig:
-    """nats-server, an upstream, a worker and a gateway; the gateway reaches NATS by a proxy."""
+    """nats-server, an upstream, a control plane, a worker and a gateway.
+
+    The gateway reaches NATS by a proxy. Its policy comes from the control plane, and through it the
+    worker hears how the outbox stands and asks again for what is missing.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -132,6 +140,7 @@ class Rig:
         self.data = folder / "gateway"
         self.worker_data = folder / "worker"
         self.store = folder / "nats"
+        self._published = False
         ports = self._ports()
         self.nats_url = f"nats://127.0.0.1:{ports['nats']}"
         self.proxy = Proxy(ports["nats"])
@@ -150,6 +159,19 @@ class Rig:
                 self.parts[name].start(wait=False)
         for part in self.parts.values():
             part.wait()
+        if not self._published:
+            self._publish()
+
+    def _publish(self) -> None:
+        """Bring the policy to the gateway, once: it keeps it from then on."""
+        command = operator.Command(command_id="begin", actor="nemesis", reason="to begin with")
+        request = operator.PublishPolicyRequest(
+            command=command, server=SERVER, text=json.dumps(POLICY).encode(), source="policy.json"
+        )
+        with grpc.insecure_channel(f"127.0.0.1:{self.parts['control'].port}") as channel:
+            OperatorServiceStub(channel).PublishPolicy(request, timeout=30)
+        wait_until("the gateway has its policy", lambda: "policy.taken" in self["gateway"].log)
+        self._published = True
 
     def kill(self) -> None:
         """Everything at once."""
@@ -183,21 +205,31 @@ class Rig:
             f"listen: 127.0.0.1:{ports['nats']}\n"
             f"jetstream {{ store_dir: {json.dumps(str(self.store))}, sync_interval: always }}\n"
         )
-        (self.folder / "policy.json").write_text(json.dumps(POLICY))
+        key, _ = load_or_create(self.folder / "control" / "signing-key.pem")
         (self.folder / "gateway.toml").write_text(
             f'enforcer = "{ENFORCER}"\nlisten = "127.0.0.1:{ports["gateway"]}"\n'
-            f"data = {json.dumps(str(self.data))}\npolicy = 'policy.json'\n"
+            f"data = {json.dumps(str(self.data))}\nstatus_seconds = 0.5\n"
+            f'[control]\naddress = "127.0.0.1:{ports["control"]}"\nplaintext = true\n'
+            f'keys = ["{key.public.text}"]\n'
             f'[bus]\nurl = "{self.proxy.url}"\n'
-            f'[upstreams.flat]\nurl = "http://127.0.0.1:{ports["upstream"]}/mcp"\n'
+            f'[upstreams.{SERVER}]\nurl = "http://127.0.0.1:{ports["upstream"]}/mcp"\n'
         )
         (self.folder / "worker.toml").write_text(
             f'listen = "127.0.0.1:{ports["worker"]}"\nnats_url = "{self.nats_url}"\n'
-            f"data = {json.dumps(str(self.worker_data))}\n[checkpoints]\nseconds = 0.3\n"
+            f"data = {json.dumps(str(self.worker_data))}\n"
+            f'control = "127.0.0.1:{ports["control"]}"\ncontrol_plaintext = true\n'
+            "[checkpoints]\nseconds = 0.3\n[reconcile]\nseconds = 0.5\n"
+        )
+        (self.folder / "control.toml").write_text(
+            f'listen = "127.0.0.1:{ports["control"]}"\nplaintext = true\n'
+            f'nats_url = "{self.nats_url}"\ndata = {json.dumps(str(self.folder / "control"))}\n'
+            "durable_seconds = 0.5\nstop_seconds_max = 0.2\n"
         )
         upstream = ["-m", "tests.nemesis.upstream", str(ports["upstream"]), str(self.seen)]
         return {
             "nats": [nats_server_binary(), "-c", str(config)],
             "upstream": [sys.executable, *upstream],
+            "control": own("control", "--config", str(self.folder / "control.toml")),
             "worker": own("worker", "--config", str(self.folder / "worker.toml")),
             "gateway": own("gateway", "--config", str(self.folder / "gateway.toml")),
         }

@@ -1,7 +1,6 @@
 """The control plane as a process: its ledger, its store, the holds it owes each enforcer."""
 
 import asyncio
-from typing import cast
 
 from tests.simulation.edge import SUBJECTS, Edge
 from tests.simulation.history import History
@@ -16,7 +15,8 @@ from toolreeve.control.translate import write_owed
 from toolreeve.decision import Hold
 from toolreeve.fleet import Command, CommandError, greet, owed, place_hold, release_hold
 from toolreeve.runtime.clock import Clock
-from toolreeve.wire.fleet import HoldOrder, read_down
+from toolreeve.wire.fleet import read_down
+from toolreeve.wire.hold_order import HoldOrder
 
 
 class ControlPlane:
@@ -86,7 +86,9 @@ class ControlPlane:
                 message, sent = step
                 await asyncio.sleep(chance.seconds(0.001, 0.02))
                 if self._reaches(edge, life):
-                    edge.orders.put_nowait(cast(HoldOrder, read_down(write_owed(message))))
+                    order = read_down(write_owed(message))
+                    if isinstance(order, HoldOrder):
+                        edge.orders.put_nowait(order)
                 if chance.happens(0.02):
                     break  # the stream is lost; what was under way may or may not have come
 

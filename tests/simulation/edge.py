@@ -3,7 +3,6 @@
 import asyncio
 import json
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,17 +14,17 @@ from tests.simulation.network import Network, SimulatedConnection
 
 from toolreeve.audit import Completed, Draft, HoldPlaced, Position, Redaction
 from toolreeve.bus import Publisher, ShipSettings, Subjects, ship
+from toolreeve.decision.grant import Grant, Grants, Token
 from toolreeve.enforcement import HoldsReplaced, PolicyOffered, Sampling
-from toolreeve.gateway.grants import Grants
+from toolreeve.gateway.admission import Granted, hash_of
 from toolreeve.gateway.holdfile import HoldFile
 from toolreeve.gateway.holding import carry_out
 from toolreeve.gateway.opening import Opened, take_up
-from toolreeve.gateway.settings import GrantSettings
 from toolreeve.outbox import OutboxSettings
 from toolreeve.policy import parse
 from toolreeve.proxy import gate
 from toolreeve.runtime.identity import Identity
-from toolreeve.wire.fleet import HoldOrder
+from toolreeve.wire.hold_order import HoldOrder
 
 SERVER = "hypervisor"
 GRANTS = ("ops", "nightly")
@@ -122,17 +121,18 @@ class Edge:
             name=self.name,
             who=IDENTITY,
             redaction=Redaction(keep=("/id",), key=bytes(32)),
+            counter_key=bytes(32),
             servers=(SERVER,),
             policies={SERVER: PolicyOffered(server=SERVER, policy=POLICY, origin="file")},
-            grants=Grants(
-                [
-                    GrantSettings(
+            admission=Granted(
+                Grants(
+                    Grant(
                         grant=grant,
                         agent=f"agent-{grant}",
-                        token_sha256=sha256(token_of(grant).encode()).hexdigest(),
+                        tokens=(Token(hash_of(token_of(grant))),),
                     )
                     for grant in GRANTS
-                ]
+                )
             ),
             outbox_settings=self._settings,
             sampling=Sampling(),
@@ -166,7 +166,7 @@ class Edge:
         assert self.opened is not None
         station = self.opened.station
         caller = station.authenticate(SERVER, f"Bearer {token}")
-        if caller is None:
+        if isinstance(caller, gate.Stranger):
             await station.refused(
                 gate.BadRequest(
                     server=SERVER,

@@ -21,7 +21,7 @@ from toolreeve.decision import Instant
 from toolreeve.outbox import Outbox
 from toolreeve.runtime.clock import Clock
 from toolreeve.warehouse.batch import Batch, Epoch, EpochId, Spoiled
-from toolreeve.warehouse.store import LoadReport, Watermark, in_order
+from toolreeve.warehouse.loads import LoadReport, Watermark, in_order
 from toolreeve.wire import Group, pack
 from toolreeve.worker.audit_stream import AuditStream
 from toolreeve.worker.materialise import Loaded, Materialiser

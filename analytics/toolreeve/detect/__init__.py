@@ -14,6 +14,8 @@ from toolreeve.detect.definitions import (
     sighting_of,
 )
 from toolreeve.detect.poisson import tail, threshold
+from toolreeve.detect.seen import Detector, Ending, Seen, ending_of
+from toolreeve.detect.standard import standard
 
 __all__ = [
     "Attempt",
@@ -22,12 +24,17 @@ __all__ = [
     "Change",
     "DefinitionDetector",
     "DefinitionRule",
+    "Detector",
     "Ended",
+    "Ending",
     "Finding",
     "Known",
+    "Seen",
     "Sighting",
     "attempt_of",
+    "ending_of",
     "sighting_of",
+    "standard",
     "tail",
     "text_of",
     "threshold",

@@ -15,7 +15,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """A call, forwarded or refused: a burst that the policy held off is a burst all the same.
 
     `at` is cut to microseconds, as the warehouse keeps it, so that a detector fed live and one
-    fed from the warehouse see the same. `values` are kept arguments by JSON Pointer, as text.
+    fed from the warehouse see the same. `values` are kept arguments by JSON Pointer, as text;
+    `names` those of all top-level arguments, where the source gives them.
     """
 
     at: Instant
@@ -25,6 +26,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     agent: str
     admitted: bool
     values: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def attempt_of(event: Event) -> Attempt | None:
@@ -40,6 +42,7 @@ def attempt_of(event: Event) -> Attempt | None:
         agent=body.agent,
         admitted=body.effect is Effect.ALLOW,
         values=tuple((kept.pointer, plain(kept.value_json)) for kept in body.arguments.kept),
+        names=body.arguments.names,
     )
 
 

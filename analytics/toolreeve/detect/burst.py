@@ -189,6 +189,7 @@ class BurstDetector:
     def _restore_key(self, key: Key, state: _State, own: list[Known]) -> None:
         shown = [*state.closed, *([state.open] if state.open else [])]
         state.open, state.closed = None, []
+        state.history.forget_crossings()
         self._open.pop(key, None)
         for alert in sorted(own, key=lambda alert: alert.raised.crossed_at):
             since, crossed = alert.raised.since_at, alert.raised.crossed_at
@@ -209,13 +210,13 @@ class BurstDetector:
         if not state.history.add(attempt):
             return False
         self._end_if_quiet(key, state, state.history.newest, findings)
-        crossings = list(self._crossings(key, state, attempt.at))
-        for end, usual in crossings:
+        for end, usual in self._crossings(key, state, attempt.at):
+            state.history.crossed(end)
             self._cross(key, state, end, usual, findings)
-        return bool(crossings)
+        return state.history.has_crossed(attempt.at)
 
     def _crossings(self, key: Key, state: _State, at: Instant) -> Iterator[tuple[Instant, float]]:
-        """Ends of windows that hold `at` and are bursts, with what would have been usual."""
+        """Ends of windows that hold `at` and are bursts now, with what would have been usual."""
         calls_min = self._calls_min(key)
         for end, count in state.history.windows(at):
             if count >= calls_min:

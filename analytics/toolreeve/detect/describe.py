@@ -48,20 +48,20 @@ def raised(
     grants = sorted({attempt.grant for attempt in window})
     labels = {
         "server": key.server,
-        "tool": _shown(tools),
-        "agent": _shown(agents),
-        "grant": _shown(grants),
+        "tool": shown(tools),
+        "agent": shown(agents),
+        "grant": shown(grants),
         "attempts": str(len(window)),
         "admitted": str(admitted),
     }
     if not scope_grant:
         labels["target"] = key.name
         labels["pointer"] = key.pointer
-    span = _span(rule.window_seconds)
-    what = _shown(tools) if scope_grant else f"{_shown(tools)} of {key.name}"
+    span = span_of(rule.window_seconds)
+    what = shown(tools) if scope_grant else f"{shown(tools)} of {key.name}"
     usual = f"{baseline:.2g}" if baseline >= 0.1 else "next to none"
     summary = (
-        f"{what} on {key.server} was called {len(window)} times within {span} by {_shown(agents)}"
+        f"{what} on {key.server} was called {len(window)} times within {span} by {shown(agents)}"
         f" ({admitted} admitted); usual: {usual}"
     )
     return AlertRaised(
@@ -93,27 +93,30 @@ def _query(
         subject = f'"grant" = {quoted(key.name)}'
     else:
         subject = f"arguments[{quoted(key.pointer)}]::VARCHAR = {quoted(key.name)}"
-    until = _time(window[-1].at) + timedelta(seconds=window_seconds)
+    until = time_of(window[-1].at) + timedelta(seconds=window_seconds)
     return (
         "SELECT time, agent, tool, effect, code, outcome FROM decisions"  # noqa: S608  quoted
         f" WHERE server = {quoted(key.server)}"
         f" AND tool IN ({', '.join(map(quoted, tools))}) AND {subject}"
-        f" AND time BETWEEN TIMESTAMP '{_time(window[0].at)}' AND TIMESTAMP '{until}'"
+        f" AND time BETWEEN TIMESTAMP '{time_of(window[0].at)}' AND TIMESTAMP '{until}'"
         " ORDER BY time"
     )
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """Names for a line of text: the first few, and how many more."""
     more = len(names) - NAMES_SHOWN_MAX
     return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def _span(seconds: int) -> str:
+def span_of(seconds: int) -> str:
+    """A length of time, in whole minutes where it is some."""
     minutes, rest = divmod(seconds, MINUTE_SECONDS)
     return f"{seconds} s" if rest else f"{minutes} min"
 
 
-def _time(at: Instant) -> datetime:
+def time_of(at: Instant) -> datetime:
+    """A time as the warehouse's columns hold it: UTC, to the microsecond."""
     micros = at // MICROSECOND
     return datetime.fromtimestamp(0, UTC).replace(tzinfo=None) + timedelta(microseconds=micros)
 

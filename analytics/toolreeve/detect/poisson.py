@@ -25,7 +25,7 @@ def tail(count: int, mean: float) -> float:
     for k in range(count + 1, count + TERMS_MAX):
         term *= mean / k
         total += term
-        if term < total * PRECISION:
+        if term <= total * PRECISION:  # also where all of it is too small for a float
             break
     return min(1.0, total)
 

@@ -203,23 +203,32 @@ def _place(one: Stored | _Entry) -> tuple[int, int, bytes]:
 def _archived(warehouse: Warehouse, entries: Sequence[_Entry]) -> Iterator[Stored]:
     reader = warehouse.reader()
     loads = sorted({entry.load for entry in entries})
-    files = reader.execute(
+    files = _files(reader, loads)
+    sql = f"SELECT {_COLUMNS} FROM read_parquet(?) WHERE {_SPAN}"  # noqa: S608  our own names
+    while files:
+        paths = [str(warehouse.archive_folder / name) for name in files]
+        try:
+            rows = reader.execute(sql, [paths, *_span(entries)]).fetchall()
+        except duckdb.Error as error:
+            before, files = files, _files(reader, loads)
+            if files != before:
+                continue  # one was written again meanwhile, without what is erased of it
+            raise WarehouseError(
+                f"a file of the archive cannot be read: {str(error).splitlines()[0][:300]}",
+                remedy="put the file back from a copy, or export a span of time without it",
+            ) from error
+        return (Stored(*row) for row in rows)
+    return iter(())
+
+
+def _files(reader: duckdb.DuckDBPyConnection, loads: Sequence[int]) -> list[str]:
+    """The files that have some of these loads."""
+    rows = reader.execute(
         "SELECT DISTINCT file FROM archives SEMI JOIN (SELECT unnest(?::BIGINT[]) AS load) AS l"
-        " ON l.load BETWEEN first_load AND last_load",
+        " ON l.load BETWEEN first_load AND last_load ORDER BY file",
         [loads],
     ).fetchall()
-    if not files:
-        return iter(())
-    paths = [str(warehouse.archive_folder / name) for (name,) in files]
-    sql = f"SELECT {_COLUMNS} FROM read_parquet(?) WHERE {_SPAN}"  # noqa: S608  our own names
-    try:
-        rows = reader.execute(sql, [paths, *_span(entries)]).fetchall()
-    except duckdb.Error as error:
-        raise WarehouseError(
-            f"a file of the archive cannot be read: {str(error).splitlines()[0][:300]}",
-            remedy="put the file back from a copy, or export a span of time without it",
-        ) from error
-    return (Stored(*row) for row in rows)
+    return [name for (name,) in rows]
 
 
 _SPAN = "enforcer = ? AND epoch = ? AND first_sequence BETWEEN ? AND ?"

@@ -22,6 +22,8 @@ from toolreeve.warehouse.payloads import Staged, StagedLoad
 from toolreeve.warehouse.store import Warehouse
 
 PARTIAL = ".part"
+VERSION = ".v"
+"""Goes before the number of a file that was written again."""
 ROWS_PER_ROW_GROUP = 2_048
 """DuckDB's smallest: whoever reads one group reads so many."""
 _LINE_BYTES_MAX = 4 << 20
@@ -48,6 +50,15 @@ class Due(Struct, frozen=True):
     load: int
     at: Instant
     size: int
+
+
+class Changed(Struct, frozen=True):
+    """A group of a file, and its new bytes."""
+
+    enforcer: str
+    epoch: int
+    first_sequence: int
+    payload: bytes
 
 
 class Archiver:
@@ -155,6 +166,45 @@ def describe(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> pa
         first_time=first_time,
         last_time=last_time,
     )
+
+
+def rewrite(
+    connection: duckdb.DuckDBPyConnection, folder: Path, name: str, changed: Sequence[Changed]
+) -> payloads.File:
+    """Write a file again with other bytes for some groups, beside the old one, and describe it.
+
+    It stands in the order of files where the old one stood. Until it is recorded in its place it
+    may be deleted, and so may the old one afterwards: `take_up` does so with what is held twice.
+    """
+    stem, _, version = name.removesuffix(".parquet").partition(VERSION)
+    new = f"{stem}{VERSION}{int(version or 0) + 1:04d}.parquet"
+    path = folder / new
+    partial = path.with_name(path.name + PARTIAL)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE changed AS SELECT unnest(?::VARCHAR[]) AS enforcer,"
+        " unnest(?::UBIGINT[]) AS epoch, unnest(?::UBIGINT[]) AS first_sequence,"
+        " unnest(?::BLOB[]) AS payload",
+        [
+            [one.enforcer for one in changed],
+            [one.epoch for one in changed],
+            [one.first_sequence for one in changed],
+            [one.payload for one in changed],
+        ],
+    )
+    connection.execute(
+        "COPY (SELECT f.* REPLACE (coalesce(c.payload, f.payload) AS payload)"  # noqa: S608
+        f" FROM read_parquet({_quoted(folder / name)}) AS f LEFT JOIN changed AS c"
+        " USING (enforcer, epoch, first_sequence)"
+        " ORDER BY f.enforcer, f.epoch, f.first_sequence)"
+        f" TO {_quoted(partial)}"
+        f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROWS_PER_ROW_GROUP})"
+    )
+    file = describe(connection, partial, new)
+    partial.chmod(0o400)
+    _sync(partial)
+    partial.rename(path)
+    _sync(path.parent)
+    return file
 
 
 def _write(connection: duckdb.DuckDBPyConnection, path: Path, loads: Sequence[int]) -> None:

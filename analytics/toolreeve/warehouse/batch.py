@@ -9,7 +9,7 @@ from toolreeve.audit import Decided, Effect, Event, link
 from toolreeve.decision import Instant
 from toolreeve.warehouse.errors import EventUnreadableError
 from toolreeve.warehouse.rows import MICROSECOND, decision_of, row_of
-from toolreeve.warehouse.rows_trail import leaves_of
+from toolreeve.warehouse.rows_trail import erased_of, leaves_of
 from toolreeve.warehouse.runs import Duplicate, Fork, Placed, Run, Span, place
 from toolreeve.warehouse.tables import (
     ANOMALIES,
@@ -20,7 +20,7 @@ from toolreeve.warehouse.tables import (
     Row,
     Table,
 )
-from toolreeve.wire import Group, WireError, read_event
+from toolreeve.wire import Group, WireError, attach, read_event
 
 EpochId = tuple[str, int]
 DecisionId = tuple[str, int, int]
@@ -34,7 +34,8 @@ class Epoch(Struct, frozen=True):
 
 
 class Anomaly(Struct, frozen=True, kw_only=True):
-    """Something wrong with a history as it arrived: gap, gap_filled, fork, overlap or poison."""
+    """Something wrong with a history as it arrived: gap, gap_filled, fork, overlap, poison or
+    details."""
 
     kind: str
     enforcer: str
@@ -198,13 +199,28 @@ class Batch:
         claimed = (event.enforcer, event.epoch, event.sequence)
         if claimed != (group.enforcer, group.epoch, sequence):
             raise EventUnreadableError(f"says that it is {event.id}")
-        table, row = row_of(event)
+        event = self._with_details(group, event)
+        table, row = row_of(event, erased=sequence in group.erased)
         leaves = leaves_of(event)
         self.add(table, row)
-        for leaf in leaves:
-            self.add(*leaf)
+        for more in (*leaves, *erased_of(event)):
+            self.add(*more)
         if table is COMPLETED:
             self.completed.append((event.enforcer, *decision_of(row)))
+        return event
+
+    def _with_details(self, group: Group, event: Event) -> Event:
+        """The event with what stands beside it, where that is what it commits to."""
+        details = group.beside.get(event.sequence - group.first_sequence)
+        said = event.body.arguments.commitment if isinstance(event.body, Decided) else b""
+        problem = "its details did not come with it"
+        if details is not None:
+            try:
+                return attach(event, details)
+            except WireError as error:
+                problem = str(error)
+        if details is not None or (said and event.sequence not in group.erased):
+            self._note("details", group, Span(event.sequence, event.sequence), problem)
         return event
 
     def _note_group(self, group: Group, head: bytes, placed: Placed) -> None:
@@ -235,6 +251,30 @@ class Batch:
             detail=detail,
         )
         self.anomalies.append(found)
+
+
+def bad_events(
+    groups: Sequence[Group], at: Instant, fits: Callable[["Batch"], bool]
+) -> frozenset[bytes]:
+    """Digests of the events that `fits` says no to, tried one by one."""
+    bad: set[bytes] = set()
+    for group in groups:
+        for offset, raw in enumerate(group.raws):
+            beside = group.beside.get(offset)
+            alone = Group(
+                enforcer=group.enforcer,
+                epoch=group.epoch,
+                first_sequence=group.first_sequence + offset,
+                previous_hash=group.previous_hash,
+                raws=(raw,),
+                payload=group.payload,
+                beside={} if beside is None else {0: beside},
+            )
+            trial = Batch(at)
+            trial.take(alone, {}, newest=False)
+            if not fits(trial):
+                bad.add(sha256(raw).digest())
+    return frozenset(bad)
 
 
 def _waits_for_outcome(event: Event) -> bool:

@@ -73,3 +73,23 @@ def quarantined(
         [list(digests)],
     ).fetchall()
     return frozenset(digest for (digest,) in rows)
+
+
+def erased(connection: duckdb.DuckDBPyConnection, group: Group, said_by: str) -> list[int]:
+    """Which events of a group are erased, by sequence."""
+    enforcer, epoch, first, last = group_id(group)
+    rows = connection.execute(
+        "SELECT DISTINCT sequence FROM erased WHERE said_by = ? AND enforcer = ? AND epoch = ?"
+        " AND sequence BETWEEN ? AND ?",
+        [said_by, enforcer, epoch, first, last],
+    ).fetchall()
+    return [sequence for (sequence,) in rows]
+
+
+def erased_until(connection: duckdb.DuckDBPyConnection, said_by: str) -> dict[EpochId, int]:
+    """The last event of each epoch that is erased."""
+    rows = connection.execute(
+        "SELECT enforcer, epoch, max(sequence) FROM erased WHERE said_by = ? GROUP BY ALL",
+        [said_by],
+    ).fetchall()
+    return {(enforcer, epoch): sequence for enforcer, epoch, sequence in rows}

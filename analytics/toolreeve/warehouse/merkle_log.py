@@ -51,6 +51,21 @@ def leaves(warehouse: Warehouse, origin: str) -> Iterator[Leaf]:
             yield Leaf(*row)
 
 
+def awaited(warehouse: Warehouse, origin: str) -> int:
+    """How many groups the log names that are not loaded."""
+    row = (
+        warehouse.reader()
+        .execute(
+            f"SELECT count(*) FROM leaves AS l ANTI JOIN groups AS g USING ({_GROUP})"  # noqa: S608
+            " WHERE l.origin = ?",
+            [origin],
+        )
+        .fetchone()
+    )
+    assert row is not None, "a count is a row"
+    return int(row[0])
+
+
 def newest_checkpoint(warehouse: Warehouse, origin: str) -> Checkpoint | None:
     """The log as its newest checkpoint that is loaded says it stands."""
     row = (

@@ -15,6 +15,7 @@ import os
 import shutil
 import threading
 from collections import Counter
+from collections.abc import Collection
 from itertools import count
 from pathlib import Path
 
@@ -108,6 +109,29 @@ class Parts:
                 if self._manifest_due:
                     self._keep_manifest()
         return written
+
+    def renew(self, table: Table, loads: Collection[int]) -> None:
+        """Write those copies of a table again that hold rows of some loads, which have changed.
+
+        What a running query was given stays until it has ended.
+        """
+        with self._tidying, self._warehouse.reader() as reader:
+            parts = self._parts[table.name]
+            with self._lock:
+                stale = [
+                    part for part in parts if any(part.first <= load <= part.last for load in loads)
+                ]
+            for part in stale:
+                fresh = self._copy(reader, table, part.first, part.last)
+                assert fresh is not None, "its rows were there before"
+                with self._lock:
+                    parts[parts.index(part)] = fresh  # others were only added behind
+                    self._doomed.add(self._folder / part.file)
+                    self._manifest_due = True
+            with self._lock:
+                if self._manifest_due:
+                    self._keep_manifest()
+                self._bury()
 
     def _merge(self, reader: duckdb.DuckDBPyConnection, table: Table) -> bool:
         parts = self._parts[table.name]

@@ -108,6 +108,29 @@ def staged(connection: duckdb.DuckDBPyConnection, loads: Sequence[int]) -> Itera
             yield StagedLoad(load, loaded_at, tuple(_cut(_decode(text), data)))
 
 
+def restage(
+    connection: duckdb.DuckDBPyConnection, load: int, groups: Sequence[tuple[Staged, bytes]]
+) -> None:
+    """Keep other bytes of a load's groups, which are all given with their new ones."""
+    sizes = [len(payload) for _, payload in groups]
+    places = Places(
+        enforcer=[one.enforcer for one, _ in groups],
+        epoch=[one.epoch for one, _ in groups],
+        first_sequence=[one.first_sequence for one, _ in groups],
+        last_sequence=[one.last_sequence for one, _ in groups],
+        previous_hash=[one.previous_hash for one, _ in groups],
+        head=[one.head for one, _ in groups],
+        first_time=[one.first_time for one, _ in groups],
+        last_time=[one.last_time for one, _ in groups],
+        begin=list(accumulate(sizes, initial=0))[:-1],
+        size=sizes,
+    )
+    connection.execute(
+        "UPDATE payloads SET size = ?, places = ?, bytes = ? WHERE load = ?",
+        [sum(sizes), _encode(places).decode(), b"".join(payload for _, payload in groups), load],
+    )
+
+
 def _cut(places: Places, data: bytes) -> Iterator[Staged]:
     for at, (begin, size) in enumerate(zip(places.begin, places.size, strict=True)):
         yield Staged(

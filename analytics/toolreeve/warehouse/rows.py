@@ -11,13 +11,14 @@ from toolreeve.audit import (
     ApprovalAsked,
     ApprovalGiven,
     ApprovalUsed,
-    Arguments,
     CheckpointMade,
     Completed,
     Decided,
     EnforcerStarted,
     EnforcerStopped,
+    ErasureMade,
     Event,
+    GrantChanged,
     HeadSealed,
     HoldPlaced,
     HoldReleased,
@@ -30,6 +31,8 @@ from toolreeve.audit import (
     ToolPinned,
 )
 from toolreeve.warehouse.errors import EventUnreadableError
+from toolreeve.warehouse.rows_details import details_of, kept_values, numbers
+from toolreeve.warehouse.rows_limits import leased
 from toolreeve.warehouse.rows_trail import of_trail
 from toolreeve.warehouse.tables import (
     ALERTS_RAISED,
@@ -37,6 +40,7 @@ from toolreeve.warehouse.tables import (
     APPROVAL_EVENTS,
     COMPLETED,
     DECIDED,
+    GRANT_EVENTS,
     HOLD_EVENTS,
     LIFECYCLE,
     POLICY_EVENTS,
@@ -47,32 +51,25 @@ from toolreeve.warehouse.tables import (
 )
 
 MICROSECOND = 1_000
-INTEGER_MAX = 2**63 - 1
-"""DuckDB reads larger whole numbers in JSON as floating point; they are kept as text instead."""
-
-KEPT_CHARACTERS_MAX = 256
-"""The contract's bound on a kept value; what is longer follows no contract and stays text."""
-
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 
-def row_of(event: Event) -> tuple[Table, Row]:
-    """The table an event belongs to and its row, without `load`.
+def row_of(event: Event, *, erased: bool = False) -> tuple[Table, Row]:
+    """The table an event belongs to and its row, without `load`. `erased`: its details are.
 
     A Completed gets `again` as False: only the loader can know. Raises EventUnreadableError.
     """
     place = (event.enforcer, event.epoch, event.sequence, event.at // MICROSECOND)
     match event.body:
         case Decided() as body:
-            return DECIDED, place + _decided(body)
+            return DECIDED, place + _decided(body, erased=erased)
         case Completed() as body:
             return COMPLETED, place + _completed(event, body)
         case AlertRaised() | AlertResolved() | ApprovalAsked() | ApprovalGiven() | ApprovalUsed():
             table, row = _of_watch(event.body)
         case ToolPinned() | ToolChanged() | ToolApproved():
             table, row = TOOL_EVENTS, _of_tool(event.body)
-        case HeadSealed() | OutboxDamaged() | CheckpointMade():
+        case HeadSealed() | OutboxDamaged() | CheckpointMade() | ErasureMade():
             table, row = of_trail(event.body)
         case _:
             table, row = _of_fleet(event.body)
@@ -87,6 +84,7 @@ _Fleet = (
     | EnforcerStopped
     | HoldPlaced
     | HoldReleased
+    | GrantChanged
     | RequestRefused
 )
 
@@ -121,6 +119,8 @@ def _of_fleet(body: _Fleet) -> tuple[Table, Row]:
             return HOLD_EVENTS, _hold_placed(body)
         case HoldReleased():
             return HOLD_EVENTS, _hold_released(body)
+        case GrantChanged():
+            return GRANT_EVENTS, _grant_changed(body)
         case RequestRefused():
             return REFUSAL_EVENTS, _refused(body)
         case _:
@@ -160,25 +160,7 @@ def decision_of(completed: Row) -> tuple[int, int]:
     return epoch, sequence
 
 
-def kept_values(arguments: Arguments) -> dict[str, object]:
-    """Kept arguments by pointer. A value that was cut in the middle stays as text."""
-    values: dict[str, object] = {}
-    for kept in arguments.kept:
-        values[kept.pointer] = _kept_value(kept.value_json)
-    return values
-
-
-def _kept_value(text: str) -> object:
-    if len(text) > KEPT_CHARACTERS_MAX:
-        return text
-    try:
-        value: object = _decode(text)
-    except (ValueError, msgspec.DecodeError):
-        return text
-    return text if isinstance(value, int) and abs(value) > INTEGER_MAX else value
-
-
-def _decided(body: Decided) -> Row:
+def _decided(body: Decided, *, erased: bool) -> Row:
     kept = "{}" if not body.arguments.kept else _encode(kept_values(body.arguments)).decode()
     return (
         body.server,
@@ -203,6 +185,12 @@ def _decided(body: Decided) -> Row:
         body.protocol_version,
         body.decision_ns,
         body.mode,
+        numbers(body.arguments.value_hashes),
+        body.arguments.key_id.hex(),
+        details_of(body.arguments, erased=erased),
+        body.code_before,
+        body.stale,
+        leased(body),
     )
 
 
@@ -222,6 +210,7 @@ def _completed(event: Event, body: Completed) -> Row:
         body.response_bytes,
         body.rpc_error_code,
         body.detail,
+        body.refunded,
         False,
     )
 
@@ -241,12 +230,14 @@ def _policy_applied(body: PolicyApplied) -> Row:
         body.manifest_sequence,
         "",
         "",
+        body.rollout,
+        body.break_glass,
     )
 
 
 def _policy_refused(body: PolicyRefused) -> Row:
     place = ("refused", body.server, body.policy, body.revision, "", body.origin, 0)
-    return (*place, body.code, body.reason)
+    return (*place, body.code, body.reason, "", "")
 
 
 def _started(body: EnforcerStarted) -> Row:
@@ -298,6 +289,19 @@ def _hold_placed(body: HoldPlaced) -> Row:
 
 def _hold_released(body: HoldReleased) -> Row:
     return ("released", body.hold_id, False, "", "", "", "", "", body.actor, body.reason, None)
+
+
+def _grant_changed(body: GrantChanged) -> Row:
+    return (
+        body.grant,
+        body.agent,
+        body.servers,
+        None if body.expires_at is None else body.expires_at // MICROSECOND,
+        body.tokens,
+        body.revoked,
+        body.actor,
+        body.reason,
+    )
 
 
 def _approval_asked(body: ApprovalAsked) -> Row:

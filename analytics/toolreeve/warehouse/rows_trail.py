@@ -2,12 +2,22 @@
 
 from typing import assert_never
 
-from toolreeve.audit import CheckpointMade, Event, HeadSealed, LostEvents, OutboxDamaged, Position
+from toolreeve.audit import (
+    CheckpointMade,
+    ErasureMade,
+    Event,
+    HeadSealed,
+    LostEvents,
+    OutboxDamaged,
+    Position,
+)
 from toolreeve.audit.note import Checkpoint, NoteError, note_text, read_checkpoint
 from toolreeve.warehouse.errors import EventUnreadableError
 from toolreeve.warehouse.tables import (
     CHECKPOINT_EVENTS,
     DAMAGE_EVENTS,
+    ERASED,
+    ERASURE_EVENTS,
     LEAVES,
     SEAL_EVENTS,
     Row,
@@ -18,7 +28,9 @@ LOGGED_AT_ONCE_MAX = 10_000
 """Groups that one checkpoint may add."""
 
 
-def of_trail(body: HeadSealed | OutboxDamaged | CheckpointMade) -> tuple[Table, Row]:
+def of_trail(
+    body: HeadSealed | OutboxDamaged | CheckpointMade | ErasureMade,
+) -> tuple[Table, Row]:
     """The table of such an event, and what its row has beside its place."""
     match body:
         case HeadSealed():
@@ -30,6 +42,10 @@ def of_trail(body: HeadSealed | OutboxDamaged | CheckpointMade) -> tuple[Table, 
             checkpoint = _checkpoint(body)
             row = (checkpoint.origin, checkpoint.size, checkpoint.root, body.note)
             return CHECKPOINT_EVENTS, row
+        case ErasureMade():
+            events = sum(len(one.sequences) for one in body.erased)
+            what = (body.erasure_id, body.actor, body.reason, body.selector, events)
+            return ERASURE_EVENTS, what
         case _:
             assert_never(body)
 
@@ -59,6 +75,17 @@ def leaves_of(event: Event) -> list[tuple[Table, Row]]:
             rows.append((LEAVES, row))
             first, leaf = last + 1, leaf + 1
     return rows
+
+
+def erased_of(event: Event) -> list[tuple[Table, Row]]:
+    """A row for each event whose details an erasure names; none for any other event."""
+    if not isinstance(event.body, ErasureMade):
+        return []
+    return [
+        (ERASED, (event.enforcer, events.enforcer, events.epoch, sequence))
+        for events in event.body.erased
+        for sequence in events.sequences
+    ]
 
 
 def _checkpoint(body: CheckpointMade) -> Checkpoint:

@@ -9,64 +9,41 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
 import duckdb
-from msgspec import Struct
 
-from toolreeve.audit import Event, Position
+from toolreeve.audit import Position
 from toolreeve.decision import Instant
 from toolreeve.warehouse import lookup, payloads
-from toolreeve.warehouse.batch import Anomaly, Batch, DecisionId, Epoch, EpochId, Spoiled
+from toolreeve.warehouse.batch import (
+    Batch,
+    DecisionId,
+    Epoch,
+    EpochId,
+    Spoiled,
+    bad_events,
+)
 from toolreeve.warehouse.errors import why_closed
+from toolreeve.warehouse.loads import LoadReport, Notification, Watermark, in_order
 from toolreeve.warehouse.migrate import migrate, renew
-from toolreeve.warehouse.tables import NOTICES, TABLES, Row, Table, columns_json, insert_sql
-from toolreeve.wire import Group
+from toolreeve.warehouse.tables import (
+    ERASED,
+    NOTICES,
+    TABLES,
+    Row,
+    Table,
+    columns_json,
+    insert_sql,
+)
+from toolreeve.wire import Group, without
 
+OWNER = "worker"
 EPOCHS_CACHED_MAX = 100_000
 DECISIONS_OPEN_MAX = 200_000
 CHECKPOINT_BYTES = 64 * 2**20
 """A checkpoint holds up the load that triggers it, so that the file's owner runs them apart."""
-
-
-class Watermark(Struct, frozen=True, kw_only=True):
-    """Everything of an enforcer's epoch up to here is durable."""
-
-    enforcer: str
-    position: Position
-    head: bytes
-
-
-class Notification(Struct, frozen=True, kw_only=True):
-    """Whether a receiver was told of an alert's change."""
-
-    alert_id: str
-    status: str
-    receiver: str
-    delivered: bool
-    attempts: int
-    detail: str
-
-
-class LoadReport(Struct, frozen=True, kw_only=True):
-    """What a load did. `load` is its number, or the newest one's where it changed nothing.
-
-    `events` are the new ones that could be read, by time and then by place: the order in which
-    whoever follows the loads sees them, live or from the rows.
-    """
-
-    load: int
-    events: tuple[Event, ...] = ()
-    duplicates: int = 0
-    quarantined: int = 0
-    anomalies: tuple[Anomaly, ...] = ()
-
-
-def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Events as followers see them: by time in microseconds, then enforcer, epoch, sequence."""
-    return tuple(sorted(events, key=lambda e: (e.at // 1_000, e.enforcer, e.epoch, e.sequence)))
 
 
 class Warehouse:
@@ -78,6 +55,7 @@ class Warehouse:
         path: Path,
         warehouse_id: str,
         archive: Path | None = None,
+        owner: str = OWNER,
     ) -> None:
         self._connection = connection
         self._lock = threading.Lock()
@@ -99,14 +77,23 @@ class Warehouse:
             connection.execute("SELECT name, max(mark) FROM marks GROUP BY name").fetchall()
         )
         self.warehouse_id = warehouse_id
+        self._owner = owner
+        self._erased_until = lookup.erased_until(connection, owner)
 
     @classmethod
     def open(
-        cls, path: Path, *, at: Instant, threads: int = 2, archive: Path | None = None
+        cls,
+        path: Path,
+        *,
+        at: Instant,
+        threads: int = 2,
+        archive: Path | None = None,
+        owner: str = OWNER,
     ) -> Self:
         """Open or make the file and bring it to the newest form.
 
         `archive` is where the raw groups go; a folder beside the file unless said otherwise.
+        `owner` is the worker, whose word it is that something is erased.
         Raises WarehouseError where another process has it and where a newer version of the
         program has written it, and WarehouseDamagedError where it is not as it was written.
         """
@@ -126,7 +113,7 @@ class Warehouse:
         try:
             connection.execute("SET TimeZone = 'UTC'")
             migrate(connection, at)
-            return cls(connection, path, renew(connection, at), archive)
+            return cls(connection, path, renew(connection, at), archive, owner)
         except duckdb.Error as error:
             connection.close()
             raise why_closed(path, error) from error
@@ -164,7 +151,7 @@ class Warehouse:
                 plan = self._plan(groups, at, spoiled, frozenset())
                 return self._commit(plan, marks or {}, at, file)
             except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException):
-                bad = self._find_bad_events(groups, at)
+                bad = bad_events(groups, at, self._fits)
                 if not bad:
                     raise
                 plan = self._plan(groups, at, spoiled, bad)
@@ -247,7 +234,7 @@ class Warehouse:
         batch = Batch(at, bad)
         self._fetch_epochs({(group.enforcer, group.epoch) for group in groups})
         newest = dict(self._newest)
-        for group in groups:
+        for group in self._without_erased(groups):
             newest[group.enforcer] = max(newest.get(group.enforcer, 0), group.epoch)
             is_newest = newest[group.enforcer] == group.epoch
             batch.take(group, self._epochs, newest=is_newest)
@@ -257,6 +244,15 @@ class Warehouse:
         self._judge_outcomes(batch)
         batch.seal(lookup.quarantined(self._connection, list(batch.quarantined)))
         return batch
+
+    def _without_erased(self, groups: Sequence[Group]) -> list[Group]:
+        """Groups without what was erased of them before they came (again)."""
+        return [
+            without(group, lookup.erased(self._connection, group, self._owner))
+            if self._erased_until.get((group.enforcer, group.epoch), 0) >= group.first_sequence
+            else group
+            for group in groups
+        ]
 
     def _commit(
         self, batch: Batch, marks: Mapping[str, int], at: Instant, file: payloads.File | None
@@ -324,6 +320,8 @@ class Warehouse:
             self._newest[key[0]] = max(self._newest.get(key[0], 0), key[1])
         while len(self._epochs) > EPOCHS_CACHED_MAX:
             self._epochs.popitem(last=False)
+        if ERASED.name in batch.rows:
+            self._erased_until = lookup.erased_until(self._connection, self._owner)
         for decision in batch.decided:
             self._open[decision] = None
         for decision in batch.completed:
@@ -368,30 +366,17 @@ class Warehouse:
         if again:
             batch.mark_again(again.__contains__)
 
-    def _find_bad_events(self, groups: Sequence[Group], at: Instant) -> frozenset[bytes]:
-        """Digests of the events whose rows DuckDB does not take, tried one by one."""
-        bad: set[bytes] = set()
-        for group in groups:
-            for offset, raw in enumerate(group.raws):
-                alone = Group(
-                    enforcer=group.enforcer,
-                    epoch=group.epoch,
-                    first_sequence=group.first_sequence + offset,
-                    previous_hash=group.previous_hash,
-                    raws=(raw,),
-                    payload=group.payload,
-                )
-                trial = Batch(at)
-                trial.take(alone, {}, newest=False)
-                self._connection.begin()
-                try:
-                    for table, rows in trial.rows.values():
-                        self._insert(table, rows, 0)
-                except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException):
-                    bad.add(sha256(raw).digest())
-                finally:
-                    self._roll_back()
-        return frozenset(bad)
+    def _fits(self, trial: Batch) -> bool:
+        """Whether DuckDB takes its rows."""
+        self._connection.begin()
+        try:
+            for table, rows in trial.rows.values():
+                self._insert(table, rows, 0)
+        except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException):
+            return False
+        finally:
+            self._roll_back()
+        return True
 
 
 def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -35,7 +35,8 @@ DECIDED = Table(
         _PLACE + "server, grant, agent, session, request_id, tool, wire_tool, tool_group, effect,"
         " code, rule, reason, policy_revision, retry_after_ms BIGINT, limit_counter,"
         " argument_names VARCHAR[], arguments VARIANT, arguments_hash BLOB,"
-        " arguments_bytes BIGINT, protocol_version, decision_ns BIGINT, mode, load BIGINT"
+        " arguments_bytes BIGINT, protocol_version, decision_ns BIGINT, mode,"
+        " argument_hashes BIGINT[], hash_key, details, code_before, stale, leased, load BIGINT"
     ),
 )
 COMPLETED = Table(
@@ -43,14 +44,14 @@ COMPLETED = Table(
     _columns(
         _PLACE + "decided_epoch UBIGINT, decided_sequence UBIGINT, outcome, duration_ns BIGINT,"
         " request_bytes BIGINT, response_bytes BIGINT, rpc_error_code INTEGER, detail,"
-        " again BOOLEAN, load BIGINT"
+        " refunded VARCHAR[], again BOOLEAN, load BIGINT"
     ),
 )
 POLICY_EVENTS = Table(
     "policy_events",
     _columns(
         _PLACE + "change, server, policy, revision, previous_revision, origin,"
-        " manifest_sequence UBIGINT, code, reason, load BIGINT"
+        " manifest_sequence UBIGINT, code, reason, rollout, break_glass, load BIGINT"
     ),
 )
 LIFECYCLE = Table(
@@ -73,6 +74,13 @@ HOLD_EVENTS = Table(
     _columns(
         _PLACE + "change, hold_id, fleet BOOLEAN, server, grant, tool, argument_pointer,"
         " argument_value, actor, reason, expires_at TIMESTAMP, load BIGINT"
+    ),
+)
+GRANT_EVENTS = Table(
+    "grant_events",
+    _columns(
+        _PLACE + "grant, agent, servers VARCHAR[], expires_at TIMESTAMP, tokens INTEGER,"
+        " revoked BOOLEAN, actor, reason, load BIGINT"
     ),
 )
 APPROVAL_EVENTS = Table(
@@ -110,6 +118,14 @@ CHECKPOINT_EVENTS = Table(
     "checkpoint_events", _columns(_PLACE + "origin, size UBIGINT, root BLOB, note, load BIGINT")
 )
 
+ERASURE_EVENTS = Table(
+    "erasure_events",
+    _columns(_PLACE + "erasure_id, actor, reason, selector, events BIGINT, load BIGINT"),
+)
+
+ERASED = Table(
+    "erased", _columns("said_by, enforcer, epoch UBIGINT, sequence UBIGINT, load BIGINT")
+)
 LEAVES = Table(
     "leaves",
     _columns(
@@ -160,6 +176,7 @@ EVENT_TABLES = (
     LIFECYCLE,
     REFUSAL_EVENTS,
     HOLD_EVENTS,
+    GRANT_EVENTS,
     APPROVAL_EVENTS,
     TOOL_EVENTS,
     ALERTS_RAISED,
@@ -167,10 +184,11 @@ EVENT_TABLES = (
     SEAL_EVENTS,
     DAMAGE_EVENTS,
     CHECKPOINT_EVENTS,
+    ERASURE_EVENTS,
 )
-"""Grow only, and every row says by which load it came."""
+"""Grow only, and every row says by which load it came. Of what is erased only values change."""
 
-TABLES = (*EVENT_TABLES, LEAVES, GROUPS, CURSORS, ANOMALIES, QUARANTINE, NOTICES)
+TABLES = (*EVENT_TABLES, ERASED, LEAVES, GROUPS, CURSORS, ANOMALIES, QUARANTINE, NOTICES)
 
 _encode = msgspec.json.Encoder().encode
 

@@ -37,7 +37,12 @@ SELECT
     d.mode,
     d.enforcer,
     d.epoch,
-    d.sequence
+    d.sequence,
+    d.argument_hashes,
+    d.hash_key,
+    d.details,
+    d.code_before,
+    d.stale
 FROM decided AS d
 LEFT JOIN completed AS c
     ON c.enforcer = d.enforcer
@@ -65,7 +70,7 @@ COMMENT ON COLUMN decisions.policy_revision IS 'Revision of the policy in force;
 COMMENT ON COLUMN decisions.retry_after_ms IS 'Milliseconds until one more call would have been admitted; NULL where waiting would not help.';
 COMMENT ON COLUMN decisions.limit_counter IS 'Name of the counter that was full.';
 COMMENT ON COLUMN decisions.argument_names IS 'Top-level argument names, sorted.';
-COMMENT ON COLUMN decisions.arguments_hash IS 'Keyed hash of all arguments, hex: equal arguments have equal hashes on one enforcer.';
+COMMENT ON COLUMN decisions.arguments_hash IS 'Keyed hash of all arguments, hex: equal arguments have equal hashes on one enforcer under one key.';
 COMMENT ON COLUMN decisions.arguments_bytes IS 'Length of the arguments as canonical JSON.';
 COMMENT ON COLUMN decisions.request_bytes IS 'Bytes sent upstream.';
 COMMENT ON COLUMN decisions.response_bytes IS 'Bytes that came back.';
@@ -79,6 +84,11 @@ COMMENT ON COLUMN decisions.mode IS 'Empty where the decision was carried out; "
 COMMENT ON COLUMN decisions.enforcer IS 'Who decided.';
 COMMENT ON COLUMN decisions.epoch IS 'Which start of that enforcer.';
 COMMENT ON COLUMN decisions.sequence IS 'Place in that epoch.';
+COMMENT ON COLUMN decisions.argument_hashes IS 'A keyed hash of the value of each of argument_names, in that order; what "toolreeve audit match" looks for.';
+COMMENT ON COLUMN decisions.hash_key IS 'Which key the hashes were made with, hex; the keys are with the enforcer.';
+COMMENT ON COLUMN decisions.details IS '"here": values and hashes stand in this row. "none": the call had no arguments, or its event holds them itself as before there were details. "erased": on record in the view erasures. "missing": gone, or not what the event commits to, and no erasure says so.';
+COMMENT ON COLUMN decisions.code_before IS 'Set where the policy was being rolled out and the revision before would have acted differently: the code that it gives.';
+COMMENT ON COLUMN decisions.stale IS 'Set where the enforcer had not heard of its control plane for longer than the policy allows: keep, deny_writes or deny_all.';
 
 CREATE OR REPLACE VIEW tool_usage_hourly AS
 SELECT
@@ -111,7 +121,7 @@ COMMENT ON COLUMN tool_usage_hourly.agents IS 'How many different agents called.
 CREATE OR REPLACE VIEW policy_changes AS
 SELECT
     time, enforcer, server, change, policy, revision, previous_revision, origin,
-    manifest_sequence, code, reason, epoch, sequence
+    manifest_sequence, code, reason, epoch, sequence, rollout, break_glass
 FROM policy_events;
 COMMENT ON VIEW policy_changes IS 'Policies as enforcers took or refused them.';
 COMMENT ON COLUMN policy_changes.time IS 'When it took effect or was refused, UTC.';
@@ -123,10 +133,12 @@ COMMENT ON COLUMN policy_changes.revision IS '"sha256:<hex>" of its canonical by
 COMMENT ON COLUMN policy_changes.previous_revision IS 'What was in force before; empty where nothing was, and for refusals.';
 COMMENT ON COLUMN policy_changes.origin IS '"control", "file" or "disk" (the last known good at start).';
 COMMENT ON COLUMN policy_changes.manifest_sequence IS 'Sequence of the signed manifest; 0 for a file and for refusals.';
-COMMENT ON COLUMN policy_changes.code IS 'Stable word for a refusal: signature, rollback, expired, hash, invalid.';
+COMMENT ON COLUMN policy_changes.code IS 'Stable word for a refusal: signature, rollback, expired, cohort, hash, invalid.';
 COMMENT ON COLUMN policy_changes.reason IS 'The whole complaint, as the policy''s author should read it.';
 COMMENT ON COLUMN policy_changes.epoch IS 'Which start of that enforcer.';
 COMMENT ON COLUMN policy_changes.sequence IS 'Place in that epoch.';
+COMMENT ON COLUMN policy_changes.rollout IS 'The rollout that brought it; empty outside of one.';
+COMMENT ON COLUMN policy_changes.break_glass IS 'Who brought it past a rollout, and why; else empty.';
 
 CREATE OR REPLACE VIEW alerts AS
 SELECT
@@ -265,6 +277,68 @@ COMMENT ON COLUMN holds.expires_at IS 'When it ends by itself, UTC; NULL: when r
 COMMENT ON COLUMN holds.released_at IS 'When it was lifted there, UTC.';
 COMMENT ON COLUMN holds.released_by IS 'Who lifted it.';
 COMMENT ON COLUMN holds.release_reason IS 'Why it was lifted.';
+
+CREATE OR REPLACE VIEW grant_changes AS
+SELECT
+    time, enforcer, "grant", agent, servers, expires_at, tokens, revoked, actor, reason, epoch,
+    sequence
+FROM grant_events;
+COMMENT ON VIEW grant_changes IS 'What each enforcer knew of a grant, from when on.';
+COMMENT ON COLUMN grant_changes.time IS 'From when on, UTC.';
+COMMENT ON COLUMN grant_changes.enforcer IS 'Where.';
+COMMENT ON COLUMN grant_changes."grant" IS 'Name of the grant.';
+COMMENT ON COLUMN grant_changes.agent IS 'Label of the agent that holds it.';
+COMMENT ON COLUMN grant_changes.servers IS 'Upstreams it is for; empty: all.';
+COMMENT ON COLUMN grant_changes.expires_at IS 'When it ends by itself, UTC; NULL: never.';
+COMMENT ON COLUMN grant_changes.tokens IS 'How many tokens open it: two while it is rotated, none once it is revoked.';
+COMMENT ON COLUMN grant_changes.revoked IS 'It opens nothing any more.';
+COMMENT ON COLUMN grant_changes.actor IS 'Who changed it.';
+COMMENT ON COLUMN grant_changes.reason IS 'Why.';
+COMMENT ON COLUMN grant_changes.epoch IS 'Which start of that enforcer.';
+COMMENT ON COLUMN grant_changes.sequence IS 'Place in that epoch.';
+
+CREATE OR REPLACE VIEW approvals AS
+SELECT
+    approval_id,
+    min(time) FILTER (change = 'asked') AS asked_at,
+    max(server) AS server,
+    max("grant") AS "grant",
+    max(tool) AS tool,
+    max(policy_revision) AS policy_revision,
+    min_by(expires_at, time) FILTER (change = 'asked') AS expires_at,
+    CASE
+        WHEN bool_or(change = 'used') THEN 'used'
+        WHEN bool_or(change = 'given' AND NOT approved) THEN 'denied'
+        WHEN bool_or(change = 'given') THEN 'approved'
+        ELSE 'asked'
+    END AS state,
+    max(time) FILTER (change = 'given') AS decided_at,
+    coalesce(max_by(actor, time) FILTER (change = 'given'), '') AS actor,
+    coalesce(max_by(reason, time) FILTER (change = 'given'), '') AS reason,
+    min(time) FILTER (change = 'used') AS used_at,
+    coalesce(min_by(enforcer, time) FILTER (change = 'used'), '') AS used_by,
+    list_sort(list_distinct(list(enforcer))) AS enforcers,
+    coalesce(min_by(decision_id, time) FILTER (change = 'asked'), '') AS decision_id,
+    coalesce(min_by(decision_id, time) FILTER (change = 'used'), '') AS used_decision_id
+FROM approval_events
+GROUP BY approval_id;
+COMMENT ON VIEW approvals IS 'Calls that waited for a person, and what became of it.';
+COMMENT ON COLUMN approvals.approval_id IS 'Id of the approval.';
+COMMENT ON COLUMN approvals.asked_at IS 'When a call was first known to wait for it, UTC.';
+COMMENT ON COLUMN approvals.server IS 'Upstream that the call is for.';
+COMMENT ON COLUMN approvals."grant" IS 'Under which grant it was called.';
+COMMENT ON COLUMN approvals.tool IS 'Effective tool.';
+COMMENT ON COLUMN approvals.policy_revision IS 'Policy that asks for it; a permit is good under no other.';
+COMMENT ON COLUMN approvals.expires_at IS 'Until when somebody may decide, UTC.';
+COMMENT ON COLUMN approvals.state IS '`asked`, `approved`, `denied` or `used`, as far as enforcers have heard; who decided too late, or not at all, leaves `asked`.';
+COMMENT ON COLUMN approvals.decided_at IS 'When an enforcer heard of the decision, UTC.';
+COMMENT ON COLUMN approvals.actor IS 'Who decided, or was the last of several.';
+COMMENT ON COLUMN approvals.reason IS 'Why.';
+COMMENT ON COLUMN approvals.used_at IS 'When the permit was used, UTC.';
+COMMENT ON COLUMN approvals.used_by IS 'Enforcer that has used it.';
+COMMENT ON COLUMN approvals.enforcers IS 'Where calls have waited for it.';
+COMMENT ON COLUMN approvals.decision_id IS 'The first decision that led to it, in `decisions`.';
+COMMENT ON COLUMN approvals.used_decision_id IS 'The decision that used it, in `decisions`.';
 
 CREATE OR REPLACE VIEW checkpoints AS
 SELECT time, origin, size, lower(hex(root)) AS root, note, epoch, sequence
@@ -455,10 +529,16 @@ SELECT
 FROM links
 WHERE before_epoch IS NOT NULL AND previous_hash != before_head
 UNION ALL
+SELECT
+    'details', enforcer, epoch, sequence, sequence,
+    'what it commits to is not here, and no erasure says so'
+FROM decided
+WHERE details = 'missing'
+UNION ALL
 SELECT 'quarantined', enforcer, epoch, sequence, sequence, reason
 FROM quarantine;
-COMMENT ON VIEW integrity IS 'What is wrong with the history now: empty means every chain is whole.';
-COMMENT ON COLUMN integrity.problem IS 'gap, fork, unlinked epoch or quarantined.';
+COMMENT ON VIEW integrity IS 'What is wrong with the history now: empty means every chain is whole, and so is what stands beside it.';
+COMMENT ON COLUMN integrity.problem IS 'gap, fork, unlinked epoch, details or quarantined.';
 COMMENT ON COLUMN integrity.enforcer IS 'Whose history.';
 COMMENT ON COLUMN integrity.epoch IS 'Which start of that enforcer.';
 COMMENT ON COLUMN integrity.first_sequence IS 'First event it is about; 0: a whole message.';
@@ -498,3 +578,85 @@ COMMENT ON COLUMN notifications.receiver IS 'Name of the receiver.';
 COMMENT ON COLUMN notifications.delivered IS 'Whether it took the message.';
 COMMENT ON COLUMN notifications.attempts IS 'How often it was tried.';
 COMMENT ON COLUMN notifications.detail IS 'What went wrong; empty where nothing did.';
+
+CREATE OR REPLACE VIEW erasures AS
+SELECT erasure_id, time, actor, reason, selector, events, enforcer, epoch, sequence
+FROM erasure_events;
+COMMENT ON VIEW erasures IS 'What was erased of the details of events: by whom, when and why.';
+COMMENT ON COLUMN erasures.erasure_id IS 'Its name; one of many events is said in several rows.';
+COMMENT ON COLUMN erasures.time IS 'When it was recorded, UTC; it is carried out within seconds of that.';
+COMMENT ON COLUMN erasures.actor IS 'Who asked for it.';
+COMMENT ON COLUMN erasures.reason IS 'Why.';
+COMMENT ON COLUMN erasures.selector IS 'How the events were chosen, without the value: "a value at /id", "grant ops", "agent ops-agent".';
+COMMENT ON COLUMN erasures.events IS 'How many events it names.';
+COMMENT ON COLUMN erasures.enforcer IS 'Whose word it is: the worker''s; another''s is recorded and not carried out.';
+COMMENT ON COLUMN erasures.epoch IS 'Which start of that worker.';
+COMMENT ON COLUMN erasures.sequence IS 'Place in that epoch.';
+
+CREATE OR REPLACE VIEW limits_used AS
+WITH counted AS (
+    SELECT
+        d.time, d.enforcer, d.epoch, d.sequence, d.server, d.tool,
+        unnest(
+            from_json(
+                d.leased,
+                '[{"counter": "VARCHAR", "bucket": "VARCHAR", "window_us": "BIGINT", "calendar": "BOOLEAN", "amount": "DECIMAL(38,6)", "maximum": "DECIMAL(38,6)", "lease": "VARCHAR"}]'
+            ),
+            recursive := true
+        )
+    FROM decided AS d
+    WHERE d.leased <> ''
+),
+kept AS (
+    SELECT o.*
+    FROM counted AS o
+    LEFT JOIN completed AS c
+        ON c.enforcer = o.enforcer
+        AND c.decided_epoch = o.epoch
+        AND c.decided_sequence = o.sequence
+        AND NOT c.again
+    WHERE NOT coalesce(list_contains(c.refunded, o.counter), false)
+),
+added AS (
+    SELECT
+        *,
+        sum(amount) OVER (
+            PARTITION BY
+                server, counter, bucket, window_us, calendar,
+                CASE WHEN calendar THEN epoch_us(time) // window_us ELSE 0 END
+            ORDER BY epoch_us(time)
+            RANGE BETWEEN window_us - 1 PRECEDING AND CURRENT ROW
+        ) AS used
+    FROM kept
+)
+SELECT
+    time,
+    server,
+    counter,
+    bucket,
+    window_us / 1e6 AS window_seconds,
+    calendar,
+    amount,
+    used,
+    maximum,
+    used > maximum AS exceeded,
+    tool,
+    enforcer || ':' || epoch || ':' || sequence AS decision_id,
+    enforcer,
+    lease
+FROM added;
+COMMENT ON VIEW limits_used IS 'Every call that counted under a limit of the whole fleet, and how much the window that ends with it holds, over all enforcers. No row with exceeded = true: no window ever held more.';
+COMMENT ON COLUMN limits_used.time IS 'When it was decided, UTC.';
+COMMENT ON COLUMN limits_used.server IS 'Name of the upstream MCP server.';
+COMMENT ON COLUMN limits_used.counter IS 'The limit''s counter.';
+COMMENT ON COLUMN limits_used.bucket IS 'Whose count: "fleet SERVER" or "grant SERVER GRANT", and with by a digest of the values.';
+COMMENT ON COLUMN limits_used.window_seconds IS 'How long a window is.';
+COMMENT ON COLUMN limits_used.calendar IS 'Whether windows follow the calendar in UTC instead of sliding.';
+COMMENT ON COLUMN limits_used.amount IS 'What this call counted, rounded up to millionths.';
+COMMENT ON COLUMN limits_used.used IS 'What all calls counted in the window that ends with this one, without what was given back.';
+COMMENT ON COLUMN limits_used.maximum IS 'How much a window may hold, by the policy that decided this call.';
+COMMENT ON COLUMN limits_used.exceeded IS 'Whether it held more.';
+COMMENT ON COLUMN limits_used.tool IS 'Effective tool.';
+COMMENT ON COLUMN limits_used.decision_id IS 'Joins decisions.';
+COMMENT ON COLUMN limits_used.enforcer IS 'Who let it through.';
+COMMENT ON COLUMN limits_used.lease IS 'The block of quota it counted in.';

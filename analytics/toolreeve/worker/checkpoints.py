@@ -19,7 +19,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from toolreeve.audit import AlertRaised, CheckpointMade, Draft, HeadSealed
+from toolreeve.audit import AlertRaised, CheckpointMade, Draft, HeadSealed, Position
 from toolreeve.audit.merkle import EMPTY_ROOT, Frontier
 from toolreeve.audit.note import (
     Checkpoint,
@@ -34,15 +34,19 @@ from toolreeve.outbox import Outbox, OutboxError
 from toolreeve.policy.sign import PublicKey
 from toolreeve.runtime.identity import Identity
 from toolreeve.warehouse import merkle_log
+from toolreeve.warehouse.loads import LoadReport
 from toolreeve.warehouse.merkle_log import Leaf
 from toolreeve.warehouse.rows_trail import LOGGED_AT_ONCE_MAX
-from toolreeve.warehouse.store import LoadReport, Warehouse
+from toolreeve.warehouse.store import Warehouse
+from toolreeve.worker import arrived
+from toolreeve.worker.holes import walk
 from toolreeve.worker.watch import Watch
 
 log = structlog.get_logger()
 
 RULE = "audit-log-changed"
 LOOK_SECONDS = 0.5
+AWAITED_SECONDS_MAX = 60.0
 GROUPS_DUE = 1_000
 """So many groups are due for a checkpoint before its time."""
 
@@ -100,7 +104,7 @@ class Checkpointer:
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
             if not began:
-                if not self._caught_up():
+                if not await asyncio.to_thread(self._caught_up, waited):
                     continue
                 await self._take_up()
                 began = True
@@ -113,12 +117,27 @@ class Checkpointer:
             else:
                 self._grown |= grown
 
-    def _caught_up(self) -> bool:
-        """Whether everything that this worker's outbox held at its start is in the warehouse."""
+    def _caught_up(self, waited: float) -> bool:
+        """Whether everything that this worker's outbox held at its start is in the warehouse, and
+        the groups that its checkpoints name.
+
+        The newest of it is not enough: where the stream was lost too, what came before is still on
+        its way, and the log would be taken up without some of its leaves. For groups of others
+        nobody waits longer than AWAITED_SECONDS_MAX: then the log is not what it was. Blocks.
+        """
         last = self._outbox.recovered.last
-        return last is None or any(
-            mark.enforcer == self._origin and mark.position >= last
-            for mark in self._warehouse.watermarks()
+        if last is None:
+            return True
+        standing = self._outbox.status()
+        loaded = arrived.runs(self._warehouse, {self._origin: 0})[self._origin]
+        found = walk(
+            loaded,
+            kept_after=standing.kept_after or Position(0, 0),
+            kept_after_head=standing.kept_after_head,
+            was_head=lambda head: arrived.was_head(self._warehouse, self._origin, head),
+        )
+        return found.has(last) and (
+            waited > AWAITED_SECONDS_MAX or not merkle_log.awaited(self._warehouse, self._origin)
         )
 
     async def _take_up(self) -> None:

@@ -23,7 +23,8 @@ from toolreeve.outbox import Outbox
 from toolreeve.runtime.clock import Clock
 from toolreeve.warehouse.batch import Spoiled
 from toolreeve.warehouse.errors import WarehouseDamagedError, WarehouseError, is_damage
-from toolreeve.warehouse.store import LoadReport, Warehouse
+from toolreeve.warehouse.loads import LoadReport
+from toolreeve.warehouse.store import Warehouse
 from toolreeve.wire import Group, WireError, unpack
 from toolreeve.worker.audit_stream import AuditStream
 from toolreeve.worker.opening import mark_damaged

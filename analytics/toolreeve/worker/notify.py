@@ -20,7 +20,7 @@ from msgspec import Struct
 from toolreeve.audit import AlertRaised
 from toolreeve.decision import Instant
 from toolreeve.decision.instant import SECOND
-from toolreeve.warehouse.store import Notification
+from toolreeve.warehouse.loads import Notification
 from toolreeve.worker.settings import WebhookSettings
 
 log = structlog.get_logger()

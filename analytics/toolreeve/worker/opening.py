@@ -58,7 +58,11 @@ def mark_of(path: Path) -> Path:
 def _open(settings: WorkerSettings, now: Instant) -> Warehouse:
     path = settings.warehouse_path
     warehouse = Warehouse.open(
-        path, at=now, threads=settings.duckdb_threads, archive=settings.archive_path
+        path,
+        at=now,
+        threads=settings.duckdb_threads,
+        archive=settings.archive_path,
+        owner=settings.name,
     )
     try:
         if path.stat().st_size <= settings.look_over_bytes_max:

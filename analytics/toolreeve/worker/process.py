@@ -12,7 +12,7 @@ from grpc import aio
 
 from toolreeve.audit import AlertRaised, Draft, EnforcerStarted, EnforcerStopped
 from toolreeve.audit.span import Missing
-from toolreeve.bus import Publisher, Subjects, connect, resend, ship
+from toolreeve.bus import Publisher, Subjects, connect, login_file, nobody, resend, ship
 from toolreeve.decision import Instant
 from toolreeve.decision.instant import SECOND
 from toolreeve.outbox import Outbox, Sealer
@@ -21,17 +21,22 @@ from toolreeve.runtime.identity import Identity, identity
 from toolreeve.runtime.process import Stopping, until_stopped, write_ready_file
 from toolreeve.runtime.settings import SettingsError
 from toolreeve.runtime.version import VERSION
+from toolreeve.sync.joining import Renewing, joined
 from toolreeve.v1.query_pb2 import DESCRIPTOR as QUERY_FILE
 from toolreeve.v1.query_pb2_grpc import add_QueryServiceServicer_to_server
 from toolreeve.warehouse import report
+from toolreeve.warehouse.erasure import Eraser
 from toolreeve.warehouse.errors import WarehouseError
 from toolreeve.warehouse.executor import QueryExecutor
+from toolreeve.warehouse.loads import Notification
 from toolreeve.warehouse.parts import Parts
-from toolreeve.warehouse.store import Notification, Warehouse
+from toolreeve.warehouse.store import Warehouse
 from toolreeve.wire import pack
 from toolreeve.worker import reconcile, stream_watch, upkeep
 from toolreeve.worker.audit_stream import AuditStream
 from toolreeve.worker.checkpoints import Checkpointer
+from toolreeve.worker.erasing import Erasing
+from toolreeve.worker.guard import TokenGuard, server_credentials
 from toolreeve.worker.health import Health
 from toolreeve.worker.materialise import STREAM_MARK, Loaded, Materialiser
 from toolreeve.worker.notify import Notice, Webhook
@@ -70,8 +75,9 @@ async def serve(
             settings=settings.outbox,
         )
         ends.push_async_callback(outbox.close)
+        login = login_file(Path(settings.nats_credentials)) if settings.nats_credentials else nobody
         connection = await ends.enter_async_context(
-            connect(settings.nats_url, name=settings.name, prefix=settings.prefix)
+            connect(settings.nats_url, name=settings.name, prefix=settings.prefix, login=login)
         )
         subjects = Subjects(settings.prefix)
         stream = AuditStream(connection, stream=subjects.audit_stream, durable=settings.name)
@@ -84,15 +90,19 @@ async def serve(
         parts = await asyncio.to_thread(Parts, warehouse, settings.folder / "parts")
         loaded = Loaded()
         executor = QueryExecutor(parts, settings.query)
+        eraser = Eraser(warehouse, parts, settings.name)
+        erasing = Erasing(warehouse, outbox, eraser, clock.now)
         service = QueryService(
             warehouse,
             executor,
             stream,
             loaded,
+            erasing,
             origin=settings.name,
             public_key=who.public_key,
         )
-        address = await ends.enter_async_context(_serving(settings, service))
+        renewing = _renewing(settings, clock)
+        address = await ends.enter_async_context(_serving(settings, service, renewing))
         checkpointer = Checkpointer(
             settings.name,
             who=who,
@@ -113,6 +123,7 @@ async def serve(
             wanted=wanted,
             alerts=alerts,
             now=clock.now,
+            credentials=lambda: None if renewing is None else renewing.now,
         )
         materialiser = Materialiser(
             settings,
@@ -155,14 +166,33 @@ async def serve(
             checkpointer.run(),
             _seal(settings.name, materialiser, outbox, clock, who),
             upkeep.tidy(warehouse, parts),
-            upkeep.archive(warehouse, settings, clock),
+            upkeep.archive(warehouse, settings, clock, eraser, erasing.carried_out),
+            erasing.begin(materialiser.epoch),
             upkeep.look_over_once(warehouse, settings),
+            *(() if renewing is None else (renewing.run(),)),
         )
         if materialiser.epoch.done():
             # Shipped at the next start, if not now.
             await outbox.append(Draft(clock.now(), EnforcerStopped(reason=stopping.reason)))
         log.info("worker.stopped", reason=stopping.reason)
     return 0
+
+
+def _renewing(settings: WorkerSettings, clock: Clock) -> Renewing | None:
+    """What keeps this worker's credentials fresh; None where it speaks to nobody, or in the clear.
+
+    Raises SettingsError.
+    """
+    if not settings.control_addresses or settings.control_plaintext:
+        return None
+    return joined(
+        settings.folder,
+        kind="worker",
+        name=settings.name,
+        addresses=settings.control_addresses,
+        clock=clock,
+        unless="control_plaintext",
+    )
 
 
 async def _until_stopped(stopping: Stopping, *tasks: Coroutine[object, object, None]) -> None:
@@ -227,20 +257,30 @@ async def _seal(
 
 
 @asynccontextmanager
-async def _serving(settings: WorkerSettings, service: QueryService) -> AsyncGenerator[str]:
-    """Answer on gRPC inside; gives the address, with the port that was found for port 0."""
+async def _serving(
+    settings: WorkerSettings, service: QueryService, renewing: Renewing | None
+) -> AsyncGenerator[str]:
+    """Answer on gRPC inside; gives the address, with the port that was found for port 0.
+
+    A worker that has joined answers over TLS, and operators only.
+    """
+    secret = None if settings.plaintext else renewing
+    guards: list[aio.ServerInterceptor] = []
+    if secret is not None:
+        guards.append(TokenGuard(settings.control_addresses, lambda: secret.now))
     server = aio.server(
+        interceptors=guards,
         options=[
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.max_connection_age_ms", 30 * 60 * 1000),
             ("grpc.so_reuseport", 0),
-        ]
+        ],
     )
     add_QueryServiceServicer_to_server(service, server)
     health = Health(server)
     host = settings.listen.rpartition(":")[0]
-    port = _bind(server, settings)
+    port = _bind(server, settings, secret)
     await server.start()
     await health.serving(QUERY_FILE.services_by_name["QueryService"].full_name)
     try:
@@ -250,19 +290,22 @@ async def _serving(settings: WorkerSettings, service: QueryService) -> AsyncGene
         await server.stop(GRACE_SECONDS)
 
 
-def _bind(server: aio.Server, settings: WorkerSettings) -> int:
+def _bind(server: aio.Server, settings: WorkerSettings, secret: Renewing | None) -> int:
     """Take the address; returns the port. Raises SettingsError where it cannot be had."""
     host, _, port = settings.listen.rpartition(":")
     if not host or not port.isdigit():
         raise SettingsError("listen", f"{settings.listen} is no address", "write HOST:PORT")
-    if not (settings.plaintext or _is_loopback(host)):
+    if secret is None and not (settings.plaintext or _is_loopback(host)):
         raise SettingsError(
             "listen",
             f"nothing encrypts {settings.listen}, and it is not on loopback",
-            "listen on 127.0.0.1, or set plaintext = true where the network is trusted",
+            "let the worker join a control plane, or set plaintext = true where the network is"
+            " trusted",
         )
     try:
-        return server.add_insecure_port(settings.listen)
+        if secret is None:
+            return server.add_insecure_port(settings.listen)
+        return server.add_secure_port(settings.listen, server_credentials(lambda: secret.now))
     except RuntimeError as error:
         raise SettingsError(
             "listen", f"cannot listen on {settings.listen}", "is another process using the port?"

@@ -19,6 +19,8 @@ from toolreeve.audit import Draft, Position
 from toolreeve.audit.span import Missing
 from toolreeve.decision import Instant
 from toolreeve.outbox import Outbox
+from toolreeve.runtime.credentials import Credentials
+from toolreeve.sync.secure import member_channel
 from toolreeve.v1 import reconcile_pb2 as pb
 from toolreeve.warehouse.store import Warehouse
 from toolreeve.wire.durable import write_resend, write_spans
@@ -69,6 +71,7 @@ class Reconciler:
         wanted: asyncio.Queue[Missing],
         alerts: OpenAlerts,
         now: Callable[[], Instant],
+        credentials: Callable[[], Credentials | None],
     ) -> None:
         self._settings = settings
         self._warehouse = warehouse
@@ -77,6 +80,7 @@ class Reconciler:
         self._wanted = wanted
         self._alerts = alerts
         self._now = now
+        self._credentials = credentials
         self._askers: dict[str, Asker] = {}
         self._notes: dict[str, Note] = {}
         self._uncounted: dict[str, Note] = {}
@@ -97,13 +101,17 @@ class Reconciler:
     async def run(self, epoch: asyncio.Future[int]) -> None:
         """Look every few seconds, for ever; begins when this start of the worker has an epoch."""
         mine = await asyncio.shield(epoch)
-        addresses = [one.strip() for one in self._settings.control.split(",") if one.strip()]
-        options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
-        channels = {one: grpc.aio.insecure_channel(one, options=options) for one in addresses}
+        addresses = self._settings.control_addresses
+        channels = self._channels(addresses)
+        shown = self._credentials()
         request = pb.ReconcileRequest()
         try:
             while True:
                 heed()
+                if self._credentials() is not shown:  # renewed
+                    shown = self._credentials()
+                    await _close(channels)
+                    channels = self._channels(addresses)
                 standings: dict[str, Standing] = {}
                 for address, channel in channels.items():
                     for name, standing in (await self._ask(address, channel, request)).items():
@@ -113,8 +121,12 @@ class Reconciler:
                 request = await self._look_over(standings)
                 await asyncio.sleep(self._settings.reconcile.seconds)
         finally:
-            for channel in channels.values():
-                await channel.close()
+            await _close(channels)
+
+    def _channels(self, addresses: list[str]) -> dict[str, grpc.aio.Channel]:
+        options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
+        shown = self._credentials()
+        return {one: member_channel(one, shown, options) for one in addresses}
 
     async def _ask(
         self, address: str, channel: grpc.aio.Channel, request: pb.ReconcileRequest
@@ -283,3 +295,8 @@ class Reconciler:
 
     async def _say(self, rule: str, enforcer: str, problem: Problem | None) -> None:
         await self._alerts.say(rule, "enforcer", enforcer, problem)
+
+
+async def _close(channels: Mapping[str, grpc.aio.Channel]) -> None:
+    for channel in channels.values():
+        await channel.close()

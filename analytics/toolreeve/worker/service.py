@@ -10,16 +10,21 @@ from grpc import aio
 
 from toolreeve.audit import Decided, Position
 from toolreeve.decision import Instant
+from toolreeve.outbox import OutboxError
+from toolreeve.policy import parse_pointer
+from toolreeve.policy.pointer import PointerError
 from toolreeve.v1 import query_pb2 as pb
 from toolreeve.v1.query_pb2_grpc import QueryServiceServicer
 from toolreeve.warehouse import archive, merkle_log, report
 from toolreeve.warehouse.archive import Stored, Wanted
+from toolreeve.warehouse.choosing import ByAgent, ByGrant, ByValue, Selector
 from toolreeve.warehouse.errors import QueryError, WarehouseError
 from toolreeve.warehouse.executor import Answer, End, Header, QueryExecutor, Rows
 from toolreeve.warehouse.report import AlertRecord, DecisionRecord, ToolUsage
 from toolreeve.warehouse.store import Warehouse
-from toolreeve.wire import write_alert, write_completed, write_decided
+from toolreeve.wire import unpack, without, write_alert, write_completed, write_decided
 from toolreeve.worker.audit_stream import AuditStream
+from toolreeve.worker.erasing import Erasing, NotReadyError
 from toolreeve.worker.materialise import Loaded
 
 PENDING_UNKNOWN = -1
@@ -47,6 +52,7 @@ class QueryService(QueryServiceServicer):
         executor: QueryExecutor,
         stream: AuditStream,
         loaded: Loaded,
+        erasing: Erasing,
         *,
         origin: str,
         public_key: bytes,
@@ -55,6 +61,7 @@ class QueryService(QueryServiceServicer):
         self._executor = executor
         self._stream = stream
         self._loaded = loaded
+        self._erasing = erasing
         self._origin = origin
         self._public_key = public_key
 
@@ -164,11 +171,38 @@ class QueryService(QueryServiceServicer):
             problem = f"the bytes of {request.event_id} are not kept here any more"
             await context.abort(grpc.StatusCode.NOT_FOUND, problem)
         return pb.ProveEventResponse(
-            group=payload,
+            group=_with_details_of(payload, position.sequence),
             leaf_index=shown.leaf,
             hashes=shown.hashes,
             note=shown.note,
             public_key=self._public_key,
+        )
+
+    async def EraseDetails(  # noqa: N802
+        self, request: pb.EraseDetailsRequest, context: aio.ServicerContext[object, object]
+    ) -> pb.EraseDetailsResponse:
+        """Record what is erased, then erase it."""
+        try:
+            selector = _selector(request)
+        except PointerError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{error}; write /id")
+        if selector is None or not (request.reason and request.actor):
+            problem = "an erasure needs a value, a grant or an agent, and who wants it and why"
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
+        try:
+            erased = await self._erasing.erase(
+                selector, actor=request.actor, reason=request.reason, dry_run=request.dry_run
+            )
+        except NotReadyError:
+            problem = "the worker has not found its place in the stream yet; is NATS there?"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, problem)
+        except OutboxError as error:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        return pb.EraseDetailsResponse(
+            erasure_id=erased.erasure_id,
+            events=erased.events,
+            done=erased.done,
+            in_the_chain=erased.in_the_chain,
         )
 
     async def GetProgress(  # noqa: N802
@@ -263,6 +297,31 @@ def _tailed(record: DecisionRecord) -> pb.TailDecisionsResponse:
         decided=write_decided(decided),
         completed=None if record.completed is None else write_completed(record.completed),
     )
+
+
+def _with_details_of(payload: bytes, sequence: int) -> bytes:
+    """A group with what stands beside one of its events; what concerns others is not shown."""
+    group = unpack(payload)
+    others = [group.first_sequence + index for index in group.beside]
+    return without(group, [one for one in others if one != sequence]).payload
+
+
+def _selector(request: pb.EraseDetailsRequest) -> Selector | None:
+    """Whose details are to be erased; None where that is not said."""
+    match request.WhichOneof("selector"):
+        case "value" if request.value.text:
+            parse_pointer(request.value.pointer)
+            return ByValue(
+                text=request.value.text,
+                pointer=request.value.pointer,
+                hashes=tuple((one.key_id, one.hash) for one in request.value.hashes),
+            )
+        case "grant" if request.grant:
+            return ByGrant(request.grant)
+        case "agent" if request.agent:
+            return ByAgent(request.agent)
+        case _:
+            return None
 
 
 def _event_named(event_id: str) -> tuple[str, Position | None]:

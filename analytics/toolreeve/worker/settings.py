@@ -63,10 +63,14 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     data: str = ""
     """Folder of the warehouse, its copies and the outbox; empty: the user's data folder."""
     nats_url: str = "nats://127.0.0.1:4222"
+    nats_credentials: str = ""
+    """A file to log in to NATS with, where it is run by JWTs."""
     prefix: str = "toolreeve"
     control: str = ""
     """Addresses of the control planes, between commas, who know how enforcers' outboxes stand;
     empty: only this worker's own is looked at."""
+    control_plaintext: bool = False
+    """Must be set where this worker has not joined: nothing then says who speaks to whom."""
     listen: str = "127.0.0.1:8462"
     """Where the query service is offered; port 0: any that is free."""
     plaintext: bool = False
@@ -93,6 +97,11 @@ class WorkerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     look_over_bytes_max: Annotated[int, Meta(ge=0)] = 1 << 30
     """A warehouse up to this size is read through at the start, to see that no bit has changed; a
     larger one while it is at work."""
+
+    @property
+    def control_addresses(self) -> list[str]:
+        """The addresses in `control`."""
+        return [one.strip() for one in self.control.split(",") if one.strip()]
 
     @property
     def folder(self) -> Path:

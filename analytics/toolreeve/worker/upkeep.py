@@ -1,6 +1,8 @@
 """What is done to the warehouse beside loading: copies for queries, files for the archive."""
 
 import asyncio
+import time
+from collections.abc import Callable
 
 import duckdb
 import structlog
@@ -8,7 +10,8 @@ import structlog
 from toolreeve.runtime.clock import Clock
 from toolreeve.warehouse.archiver import Archiver
 from toolreeve.warehouse.contents import look_over
-from toolreeve.warehouse.errors import WarehouseDamagedError
+from toolreeve.warehouse.erasure import Eraser
+from toolreeve.warehouse.errors import WarehouseDamagedError, WarehouseError
 from toolreeve.warehouse.parts import Parts
 from toolreeve.warehouse.store import Warehouse
 from toolreeve.worker.opening import mark_damaged
@@ -20,6 +23,7 @@ TIDYING_SECONDS = 1.0
 UPKEEP_TIDYINGS = 30
 ARCHIVE_SECONDS = 1.0
 RETRY_SECONDS = 10.0
+ERASE_RETRY_SECONDS = 60.0
 
 
 async def tidy(warehouse: Warehouse, parts: Parts) -> None:
@@ -32,8 +36,17 @@ async def tidy(warehouse: Warehouse, parts: Parts) -> None:
         await asyncio.to_thread(warehouse.checkpoint)
 
 
-async def archive(warehouse: Warehouse, settings: WorkerSettings, clock: Clock) -> None:
-    """Move raw groups into files as they are due, for ever. A full disk is waited for."""
+async def archive(
+    warehouse: Warehouse,
+    settings: WorkerSettings,
+    clock: Clock,
+    eraser: Eraser,
+    erased: Callable[[], None],
+) -> None:
+    """Move raw groups into files as they are due, and take out what is erased, for ever.
+
+    A full disk is waited for. `erased` hears when something was taken out.
+    """
     chosen = settings.archive
     archiver = Archiver(
         warehouse,
@@ -41,7 +54,17 @@ async def archive(warehouse: Warehouse, settings: WorkerSettings, clock: Clock) 
         seconds_max=chosen.seconds_max,
         keep_days=chosen.keep_days,
     )
+    again_at = 0.0
     while True:
+        if eraser.pending and time.monotonic() >= again_at:
+            try:
+                events = await asyncio.to_thread(eraser.carry_out, clock.now())
+            except (OSError, duckdb.Error, WarehouseError) as error:
+                log.error("details.not_erased", problem=str(error).splitlines()[0][:300])
+                again_at = time.monotonic() + ERASE_RETRY_SECONDS
+            else:
+                log.info("details.erased", events=events)
+                erased()
         try:
             name = await asyncio.to_thread(archiver.move, clock.now())
             for old in await asyncio.to_thread(archiver.forget, clock.now()):

@@ -1,16 +1,24 @@
 """Everything that can stand in the audit trail, as frozen values.
 
 The fields and their meaning are those of `toolreeve/v1/audit.proto`, which is the contract;
-`toolreeve.wire` translates. Times are `Instant`s here and end in `_at`.
+`toolreeve.wire` translates. What speaks of the trail itself stands in `toolreeve.audit.trail`.
+Times are `Instant`s here and end in `_at`.
 """
 
 from enum import Enum
 
 from msgspec import Struct
 
+from toolreeve.audit.trail import (
+    CheckpointMade,
+    ErasureMade,
+    HeadSealed,
+    OutboxDamaged,
+    Position,
+)
 from toolreeve.decision import Effect, Hold, Instant, Reservation
 
-__all__ = ["Effect", "Hold", "Reservation"]  # spoken of in events, decided one room below
+__all__ = ["Effect", "Hold", "Position", "Reservation"]  # spoken of in events, said elsewhere
 
 
 class Outcome(Enum):
@@ -25,13 +33,6 @@ class Outcome(Enum):
     INPUT_REQUIRED = "input_required"
 
 
-class Position(Struct, frozen=True, order=True):
-    """A place in one enforcer's history. Sequences start at 1 in every epoch."""
-
-    epoch: int
-    sequence: int
-
-
 class KeptArgument(Struct, frozen=True):
     """One argument value that the redaction policy lets stand, as canonical JSON."""
 
@@ -40,12 +41,21 @@ class KeptArgument(Struct, frozen=True):
 
 
 class Arguments(Struct, frozen=True, kw_only=True):
-    """What is kept of a call's arguments: all top-level names, listed values, a keyed hash."""
+    """What is kept of a call's arguments: all top-level names, listed values, keyed hashes.
+
+    `keyed_hash` is over all of them, `value_hashes` has 8 bytes for the value of each of `names`,
+    both under the key that `key_id` names. With a `commitment` all but names and size stands
+    beside the event and not in it (see `toolreeve.audit.details`), and is empty where it was
+    erased.
+    """
 
     names: tuple[str, ...] = ()
     kept: tuple[KeptArgument, ...] = ()
     keyed_hash: bytes = b""
     size_bytes: int = 0
+    commitment: bytes = b""
+    key_id: bytes = b""
+    value_hashes: bytes = b""
 
 
 class Decided(Struct, frozen=True, kw_only=True):
@@ -53,6 +63,8 @@ class Decided(Struct, frozen=True, kw_only=True):
 
     `mode` is empty where the decision was carried out, else "warn" or "shadow": then `code` says
     what would have become of the call. `reservations` are what the call counted under limits.
+    `code_before` stands where the policy is rolled out and the one before would have acted
+    differently: its code. `stale` is the policy's `on_stale` where it was stale.
     """
 
     server: str
@@ -75,6 +87,8 @@ class Decided(Struct, frozen=True, kw_only=True):
     decision_ns: int = 0
     mode: str = ""
     reservations: tuple[Reservation, ...] = ()
+    code_before: str = ""
+    stale: str = ""
 
 
 class Completed(Struct, frozen=True, kw_only=True):
@@ -94,7 +108,11 @@ class Completed(Struct, frozen=True, kw_only=True):
 
 
 class PolicyApplied(Struct, frozen=True, kw_only=True):
-    """A policy took effect. `origin` is "control", "file" or "disk"."""
+    """A policy took effect. `origin` is "control", "file" or "disk".
+
+    `rollout` is set where it is rolled out in stages; `break_glass` says who went past a rollout,
+    and why.
+    """
 
     server: str
     policy: str
@@ -102,6 +120,8 @@ class PolicyApplied(Struct, frozen=True, kw_only=True):
     previous_revision: str = ""
     origin: str
     manifest_sequence: int = 0
+    rollout: str = ""
+    break_glass: str = ""
 
 
 class PolicyRefused(Struct, frozen=True, kw_only=True):
@@ -219,6 +239,22 @@ class RequestRefused(Struct, frozen=True, kw_only=True):
     count: int = 1
 
 
+class GrantChanged(Struct, frozen=True, kw_only=True):
+    """From now on this is what the holder of a grant may do here: come in, or no more.
+
+    `servers` empty: all of them. `tokens` counts those that open it, two while it is rotated.
+    """
+
+    grant: str
+    agent: str
+    servers: tuple[str, ...] = ()
+    expires_at: Instant | None = None
+    tokens: int
+    revoked: bool = False
+    actor: str
+    reason: str
+
+
 class ToolPinned(Struct, frozen=True, kw_only=True):
     """A server offered a tool for the first time. Digests are `sha256:<hex>`.
 
@@ -261,48 +297,6 @@ class ToolApproved(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class HeadSealed(Struct, frozen=True, kw_only=True):
-    """The enforcer vouches for its epoch up to `sequence` (see `toolreeve.audit.seal`)."""
-
-    sequence: int
-    head: bytes
-    signature: bytes
-
-
-class LostEvents(Struct, frozen=True, kw_only=True):
-    """A part of an outbox that cannot be read, between two events; None: nothing on that side."""
-
-    segment: str
-    offset: int
-    reason: str
-    after: Position | None = None
-    before: Position | None = None
-
-
-class OutboxDamaged(Struct, frozen=True, kw_only=True):
-    """An outbox was damaged; its readable `groups` go on, the evidence lies in `kept_in`."""
-
-    kept_in: str
-    groups: int
-    lost: tuple[LostEvents, ...]
-
-
-class LoggedGroups(Struct, frozen=True, kw_only=True):
-    """Neighbouring groups of one epoch in the log; `events` says how many each has."""
-
-    enforcer: str
-    epoch: int
-    first_sequence: int
-    events: tuple[int, ...]
-
-
-class CheckpointMade(Struct, frozen=True, kw_only=True):
-    """The log of all histories went on by `added`; `note` is the signed checkpoint behind it."""
-
-    note: str
-    added: tuple[LoggedGroups, ...]
-
-
 Body = (
     Decided
     | Completed
@@ -321,9 +315,11 @@ Body = (
     | ToolPinned
     | ToolChanged
     | ToolApproved
+    | GrantChanged
     | HeadSealed
     | OutboxDamaged
     | CheckpointMade
+    | ErasureMade
 )
 
 

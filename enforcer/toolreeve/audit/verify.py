@@ -25,6 +25,8 @@ class Fault(Enum):
     TRUNCATED = "truncated"
     FOREIGN = "foreign"
     FORKED = "forked"
+    ROLLED_BACK = "rolled back"
+    DETAILS_MISSING = "details missing"
 
 
 class Finding(Struct, frozen=True):

@@ -5,13 +5,14 @@ head, and the head names everything before it, also of earlier epochs: so the la
 vouches for all that stands before it, and only what comes behind it rests on the chain alone.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from toolreeve.audit.event import Body, EnforcerStarted, HeadSealed, Position, event_id
+from toolreeve.audit.event import Body, EnforcerStarted, Position, event_id
 from toolreeve.audit.seal import sealed_text
+from toolreeve.audit.trail import HeadSealed
 from toolreeve.audit.verify import Evidence, Fault, Finding
 
 HEADS_KEPT = 100_000
@@ -39,7 +40,7 @@ class Vouching:
         self._pinned = pinned
         self._epoch: tuple[str, int] | None = None
         self._key: bytes | None = None
-        self._heads: OrderedDict[int, bytes] = OrderedDict()
+        self._heads = _Heads()
         self.enforcers: dict[str, Vouched] = {}
 
     def take(self, event: Evidence, body: Body | None) -> list[Finding]:
@@ -47,20 +48,33 @@ class Vouching:
 
         Only events of kinds EnforcerStarted and HeadSealed need a body.
         """
-        known = self.enforcers.setdefault(event.enforcer, Vouched())
-        if self._epoch != (event.enforcer, event.epoch):
-            self._epoch = (event.enforcer, event.epoch)
-            self._key = self._pinned.get(event.enforcer)
-            self._heads.clear()
-        known.last = Position(event.epoch, event.sequence)
-        self._heads[event.sequence] = event.head
-        if len(self._heads) > HEADS_KEPT:
-            self._heads.popitem(last=False)
+        known = self.pass_over(event.enforcer, event.epoch, event.sequence, [event.head])
         if isinstance(body, EnforcerStarted) and body.public_key:
             return self._begin(event, body.public_key, known)
         if isinstance(body, HeadSealed):
             return self._judge(event, body, known)
         return []
+
+    def pass_over(
+        self, enforcer: str, epoch: int, first_sequence: int, heads: Sequence[bytes]
+    ) -> Vouched:
+        """Take events that vouch for nothing, by the head behind each; what is known so far."""
+        known = self.enforcers.setdefault(enforcer, Vouched())
+        if self._epoch != (enforcer, epoch):
+            self._epoch = (enforcer, epoch)
+            self._key = self._pinned.get(enforcer)
+            self._heads.clear()
+        if heads:
+            known.last = Position(epoch, first_sequence + len(heads) - 1)
+            self._heads.put(first_sequence, heads)
+        return known
+
+    def all_keys(self) -> dict[str, list[bytes]]:
+        """The keys of each enforcer: those that its history names, and the one that was pinned."""
+        keys = {name: [*known.keys] for name, known in self.enforcers.items()}
+        for name, key in self._pinned.items():
+            keys[name] = [key]
+        return keys
 
     def finish(self) -> list[Finding]:
         """What is wrong with those whose key was pinned, and who never used it."""
@@ -106,3 +120,30 @@ class Vouching:
         known.seals += 1
         known.until = sealed
         return []
+
+
+class _Heads:
+    """The newest heads of one epoch, by sequence: HEADS_KEPT at least. Mostly they come in rows."""
+
+    def __init__(self) -> None:
+        self._rows: deque[tuple[int, Sequence[bytes]]] = deque()
+        self._count = 0
+
+    def put(self, first: int, heads: Sequence[bytes]) -> None:
+        self._rows.append((first, heads))
+        self._count += len(heads)
+        while self._count - len(self._rows[0][1]) >= HEADS_KEPT:
+            self._count -= len(self._rows.popleft()[1])
+
+    def get(self, sequence: int) -> bytes | None:
+        """The head that came last for a sequence."""
+        if not self._rows or sequence < self._rows[0][0]:
+            return None
+        for first, heads in reversed(self._rows):
+            if first <= sequence:
+                return heads[sequence - first] if sequence < first + len(heads) else None
+        return None
+
+    def clear(self) -> None:
+        self._rows.clear()
+        self._count = 0

@@ -12,6 +12,7 @@ from toolreeve.bus.error import (
     PublishUnknownError,
     StreamLosesError,
 )
+from toolreeve.bus.login import Ask, Login, login_file, nobody
 from toolreeve.bus.publish import Ack, Outlet, Publisher
 from toolreeve.bus.resend import GroupHistory, resend
 from toolreeve.bus.ship import GroupSource, ShippableGroup, ShipSettings, ship
@@ -21,11 +22,13 @@ from toolreeve.bus.subjects import DEFAULT_PREFIX, Subjects, message_id, speaks_
 __all__ = [
     "DEFAULT_PREFIX",
     "Ack",
+    "Ask",
     "BusError",
     "Connection",
     "ConsumeSettings",
     "GroupHistory",
     "GroupSource",
+    "Login",
     "Message",
     "Outlet",
     "PublishRefusedError",
@@ -41,7 +44,9 @@ __all__ = [
     "connect",
     "consume",
     "ensure_stream",
+    "login_file",
     "message_id",
+    "nobody",
     "resend",
     "ship",
     "speaks_for",

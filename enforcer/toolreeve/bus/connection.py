@@ -22,6 +22,7 @@ from nats.js import JetStreamContext
 
 from toolreeve.bus.backoff import full_jitter
 from toolreeve.bus.error import BusError
+from toolreeve.bus.login import Ask, nobody
 from toolreeve.bus.subjects import DEFAULT_PREFIX, Subjects, token
 
 log = structlog.get_logger()
@@ -55,6 +56,7 @@ class Connection:
         name: str,
         inbox: str,
         tls: ssl.SSLContext | None,
+        login: Ask,
         connect_seconds: float,
         ping_seconds: int,
     ) -> None:
@@ -62,6 +64,7 @@ class Connection:
         self._name = name
         self._inbox = inbox
         self._tls = tls
+        self._login = login
         self._connect_seconds = connect_seconds
         self._ping_seconds = ping_seconds
         self._current: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
@@ -86,7 +89,7 @@ class Connection:
         while True:
             try:
                 session = await self._open()
-            except (OSError, nats.errors.Error, TimeoutError) as error:
+            except (OSError, nats.errors.Error, TimeoutError, BusError) as error:
                 attempt += 1
                 if attempt == 1 or attempt % 20 == 0:
                     log.warning("nats.unreachable", servers=self._shown(), error=_words(error))
@@ -132,6 +135,7 @@ class Connection:
                 log.warning("nats.error", error=_words(error))
 
         client = Client()
+        login = self._login()
         try:
             async with asyncio.timeout(self._connect_seconds):
                 await client.connect(
@@ -146,6 +150,8 @@ class Connection:
                     max_outstanding_pings=2,
                     inbox_prefix=self._inbox,
                     tls=self._tls,
+                    user_jwt_cb=None if login is None else login.user_jwt,
+                    signature_cb=None if login is None else login.signature,
                 )
         except BaseException:
             await _end(client)
@@ -164,14 +170,16 @@ async def connect(
     name: str,
     prefix: str = DEFAULT_PREFIX,
     tls: ssl.SSLContext | None = None,
+    login: Ask = nobody,
     connect_seconds: float = 5.0,
     ping_seconds: int = 1,
 ) -> AsyncGenerator[Connection, None]:
     """Keep a connection to one of the servers in `url` (several stand between commas).
 
-    Returns at once, whether or not a server is there. `name` tells the client from others and
-    stands in its reply subjects. A server that says nothing for three pings counts as lost.
-    Raises BusError where `url` cannot be right, ValueError where `name` cannot be one.
+    `login` is asked at every attempt. Returns at once, whether or not a server is there. `name`
+    tells the client from others and stands in its reply subjects. A server that says nothing for
+    three pings counts as lost. Raises BusError where `url` cannot be right, ValueError where `name`
+    cannot be one.
     """
     servers = [server.strip() for server in url.split(",")]
     for server in servers:
@@ -182,6 +190,7 @@ async def connect(
         name=token(name),
         inbox=Subjects(prefix).inbox(name),
         tls=tls,
+        login=login,
         connect_seconds=connect_seconds,
         ping_seconds=ping_seconds,
     )

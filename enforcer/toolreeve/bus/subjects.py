@@ -29,10 +29,18 @@ class Subjects:
         """The stream that is the control plane's history."""
         self.control = f"{prefix}.control.v1"
         """The one subject in `control_stream`."""
+        self.lease_stream = f"{prefix.upper()}_LEASES"
+        """The stream that keeps what a fleet's shared limits have given, one message each."""
+        self.lease_all = f"{prefix}.lease.v1.*"
+        """Everything in `lease_stream`."""
 
     def audit(self, enforcer: str) -> str:
         """Where one enforcer, and nobody else, publishes its groups."""
         return f"{self.prefix}.audit.v1.{token(enforcer)}"
+
+    def lease(self, account: str) -> str:
+        """Where the latest version of one account stands."""
+        return f"{self.prefix}.lease.v1.{token(account)}"
 
     def inbox(self, name: str) -> str:
         """What the reply subjects of one client begin with; grant it `inbox(name) + ".>"`."""

@@ -42,6 +42,7 @@ class Sliding:
     """
 
     __slots__ = ("_amounts", "_instants", "_total", "_window_ns", "owner")
+    lease = ""
 
     def __init__(self, window_ns: int, owner: str) -> None:
         self.owner = owner
@@ -159,6 +160,7 @@ class Calendar:
     """Windows that begin at whole multiples of their length since 1970 UTC, one after the other."""
 
     __slots__ = ("_total", "_window", "_window_ns", "owner")
+    lease = ""
 
     def __init__(self, window_ns: int, owner: str) -> None:
         self.owner = owner

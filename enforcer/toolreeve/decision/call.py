@@ -33,7 +33,8 @@ class Call(Struct, frozen=True, kw_only=True):
 
     `unapproved` says why the definition of the tool on the wire is not approved, where the policy
     pins definitions and it is not; else it is empty. `counted_before`: it goes on with a call that
-    limits have counted.
+    limits have counted. `approved`: a person has approved this very call. `waited`: it has waited
+    for a lease, and does so no longer.
     """
 
     server: str
@@ -43,6 +44,8 @@ class Call(Struct, frozen=True, kw_only=True):
     arguments: Mapping[str, object]
     unapproved: str = ""
     counted_before: bool = False
+    waited: bool = False
+    approved: bool = False
 
 
 def effective_tool(

@@ -12,7 +12,7 @@ from toolreeve.decision.rule import (
     ruling_on,
 )
 from toolreeve.decision.verdict import Code, Verdict, refusal
-from toolreeve.policy import Action, Default, Dispatch, Mode, Policy
+from toolreeve.policy import Action, Default, Dispatch, Mode, OnStale, Policy
 from toolreeve.policy.glob import literal_prefix, matches
 from toolreeve.policy.model import CLASS_PREFIX, is_class, is_glob
 
@@ -44,7 +44,8 @@ class CompiledPolicy:
         self.revision = policy.revision
         self.default = policy.default
         self.mode = policy.mode
-        self._class_of = class_of
+        self.stale_after_ns = policy.stale_after_ns
+        self.class_of = class_of
         self._dispatch = {entry.wire_tool: entry for entry in policy.dispatch}
         self._methods = dict(policy.methods)
         common = compile_common(policy.all_tools)
@@ -90,7 +91,7 @@ class CompiledPolicy:
         if exact is not None:
             found.insert(0, exact)
         if not found and self._classes:
-            of_class = self._classes.get(self._class_of(tool))
+            of_class = self._classes.get(self.class_of(tool))
             if of_class is not None:
                 found.append(of_class)
         return found
@@ -134,7 +135,7 @@ def compile_policy(policy: Policy, class_of: Callable[[str], str] | None = None)
 
     `class_of` gives the risk class of an effective tool by its name, for rules over classes.
     """
-    if class_of is None and any(is_class(rule.pattern) for rule in policy.tools):
+    if class_of is None and _asks_for_classes(policy):
         # Most policies speak of no class, and what judges names by their words is a large room.
         from toolreeve.policy.catalogue import class_of_name  # noqa: PLC0415
 
@@ -144,3 +145,8 @@ def compile_policy(policy: Policy, class_of: Callable[[str], str] | None = None)
 
 def _unclassified(tool: str) -> str:
     raise AssertionError(f"no rule speaks of a class, and {tool} was asked for its own")
+
+
+def _asks_for_classes(policy: Policy) -> bool:
+    by_class = any(is_class(rule.pattern) for rule in policy.tools)
+    return by_class or policy.on_stale is OnStale.DENY_WRITES

@@ -4,19 +4,23 @@ A bucket is one limit's count for one owner (a grant, a session, a server, the e
 `by`, for one combination of argument values. Values are kept and recorded only as keyed digests.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Any
+from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from toolreeve.decision.bucket import Amount, Bucket, Calendar, Kept, Sliding
 from toolreeve.decision.call import Call
+from toolreeve.decision.counted import amount_of, values_of, whose
 from toolreeve.decision.instant import Instant
+from toolreeve.decision.lease import SHARE
+from toolreeve.decision.lease_book import LeaseBook, waiting
+from toolreeve.decision.leased import WANTS, Leased
 from toolreeve.decision.verdict import Reservation
-from toolreeve.policy import Align, Limit, Scope, canonical_json, parse_pointer, resolve
+from toolreeve.policy import Align, Limit, Scope, parse_pointer
 
 BUCKETS_MAX = 100_000
 BUCKETS_OF_ONE_MAX = 20_000
@@ -24,7 +28,6 @@ CALLERS_MAX = 4_096
 _WINDOWS = {60: "minute", 3_600: "hour", 86_400: "day"}
 SWEEP_NS = 1_000_000_000
 ONE = Decimal(1)
-GRANT = Scope.GRANT  # what most limits say; Python takes long to find a member of an enum
 
 
 class Exceeded(Struct, frozen=True):
@@ -38,6 +41,17 @@ class BadAmount(Struct, frozen=True):
     """What stands at a limit's `amount` is no finite number from 0 up."""
 
     limit: Limit
+
+
+class Leaseless(Struct, frozen=True):
+    """A limit of the whole fleet, and there is no block of it here.
+
+    `waits_for` are the numbers of the counts for which one may come, of all such limits of the
+    call; empty where none will.
+    """
+
+    limit: Limit
+    waits_for: tuple[int, ...]
 
 
 class PreparedLimit(Struct, frozen=True):
@@ -81,6 +95,8 @@ def _reason(limit: Limit) -> str:
     return f"At most {limit.maximum}{what} a {window} per {limit.scope.value}."
 
 
+_Refused = TypeVar("_Refused", Exceeded, BadAmount, Leaseless)
+
 _Key = tuple[str, str, int, bool]
 """Counter, bucket, window, calendar. A new maximum keeps the count; another window begins anew."""
 
@@ -102,7 +118,7 @@ class Counters:
     clock that steps back refills nothing. At the bounds on buckets, over all and for one counter,
     those that have emptied are dropped; where that makes no room, a limit that needs a new bucket
     is full: forgetting would admit. `key`, at most 64 bytes, keys the digests of the values that
-    `by` points at.
+    `by` points at. Until `share` says otherwise, this enforcer is a fleet of its own.
     """
 
     def __init__(
@@ -114,16 +130,22 @@ class Counters:
     ) -> None:
         self._keyed = blake2b(key=key, digest_size=16)
         self._buckets: dict[_Key, Bucket] = {}
-        self._known: dict[tuple[str, str, str], dict[str, Bucket]] = {}
+        self._known: dict[tuple[str, str, str], dict[str, Bucket | Leased]] = {}
         self._of_one: dict[str, int] = {}
+        self.leases: LeaseBook | None = None
+        self._shared = frozenset[Scope]()
         self._buckets_max = buckets_max
         self._buckets_of_one_max = buckets_of_one_max
         self._latest = Instant(0)
         self._sweep_at = Instant(0)
 
+    def share(self, leases: LeaseBook, scopes: frozenset[Scope]) -> None:
+        """Count limits of these scopes in blocks that the control plane gives."""
+        self.leases, self._shared = leases, scopes
+
     def reserve(
         self, limits: Sequence[PreparedLimit], call: Call, at: Instant
-    ) -> tuple[Reservation, ...] | Exceeded | BadAmount:
+    ) -> tuple[Reservation, ...] | Exceeded | BadAmount | Leaseless:
         """Count `call` under every limit, or under none and say which one stands in the way."""
         if at < self._latest:  # noqa: PLR1730  # max() takes four times as long
             at = self._latest
@@ -131,11 +153,12 @@ class Counters:
         known = self._known.get((call.server, call.grant, call.session))
         if known is None:
             known = self._meet(call)
-        buckets: list[Bucket] = []
+        buckets: list[Bucket | Leased] = []
         reserved: list[Reservation] = []
+        short: list[tuple[PreparedLimit, Leased]] | None = None
         for prepared in limits:
             limit = prepared.limit
-            amount = 1 if prepared.amount is None else _amount(prepared.amount, call.arguments)
+            amount = 1 if prepared.amount is None else amount_of(prepared.amount, call.arguments)
             if amount is None:
                 return self._undone(buckets, reserved, BadAmount(limit))
             bucket = known.get(prepared.count) or self._bucket(prepared, call, known, at)
@@ -146,30 +169,81 @@ class Counters:
                 continue  # the same counter twice on one call counts once
             free_at = bucket.admit(amount, prepared.maximum, at)
             if free_at != at:
+                if free_at is WANTS and isinstance(bucket, Leased):
+                    short = [*(short or ()), (prepared, bucket)]
+                    continue  # and see what else stands in the way
                 return self._undone(buckets, reserved, Exceeded(limit, free_at))
             buckets.append(bucket)
-            reserved.append(
+            one = Reservation(
+                counter=limit.counter,
+                bucket=bucket.owner,
+                window_ns=limit.window_ns,
+                calendar=prepared.calendar,
+                amount=ONE if prepared.amount is None else Decimal(amount),
+                at=at,
+                refund_on=limit.refund_on,
+            )
+            if bucket.lease:
+                one = replace(one, lease=bucket.lease, maximum=limit.maximum)
+            reserved.append(one)
+        if short is not None:
+            waits_for = waiting(bucket for _, bucket in short)
+            if (waits_for and not call.waited) or not self._share_out(short, call, reserved, at):
+                return self._undone(buckets, reserved, Leaseless(short[0][0].limit, waits_for))
+        return tuple(reserved)
+
+    def _share_out(
+        self,
+        short: list[tuple[PreparedLimit, Leased]],
+        call: Call,
+        reserved: list[Reservation],
+        at: Instant,
+    ) -> bool:
+        """Count in this enforcer's own shares what has no block, all or none of it."""
+        counted: list[Reservation] = []
+        for prepared, leased in short:
+            limit = prepared.limit
+            amount = 1 if prepared.amount is None else amount_of(prepared.amount, call.arguments)
+            assert amount is not None, "it was read before"
+            key = (limit.counter, leased.owner, limit.window_ns, prepared.calendar)
+            share = leased.share(at)
+            bucket = self._buckets.get(key)
+            if bucket is None and share and not self._full(limit.counter):
+                bucket = self._make(key)
+            if bucket is None or bucket.admit(amount, share, at) != at:
+                for one in counted:
+                    self._buckets[_key_of(one)].withdraw(_counted(one))
+                return False
+            counted.append(
                 Reservation(
                     counter=limit.counter,
-                    bucket=bucket.owner,
+                    bucket=leased.owner,
                     window_ns=limit.window_ns,
                     calendar=prepared.calendar,
                     amount=ONE if prepared.amount is None else Decimal(amount),
                     at=at,
                     refund_on=limit.refund_on,
+                    lease=SHARE,
+                    maximum=limit.maximum,
                 )
             )
-        return tuple(reserved)
+        reserved += counted
+        return True
 
     def _undone(
-        self, buckets: list[Bucket], reserved: list[Reservation], refused: Exceeded | BadAmount
-    ) -> Exceeded | BadAmount:
+        self, buckets: list[Bucket | Leased], reserved: list[Reservation], refused: _Refused
+    ) -> _Refused:
         for bucket, reservation in zip(buckets, reserved, strict=True):
             bucket.withdraw(_counted(reservation))
         return refused
 
     def restore(self, reservation: Reservation) -> None:
-        """Count again what was counted before a restart. They come in the order of time."""
+        """Count again what was counted before a restart. They come in the order of time.
+
+        What was counted in a lease stands in the fleet's ledger; the lease itself is forgotten.
+        """
+        if reservation.lease not in {"", SHARE}:
+            return
         at = self._latest = max(reservation.at, self._latest)
         key = _key_of(reservation)
         bucket = self._buckets.get(key) or self._make(key)
@@ -196,22 +270,37 @@ class Counters:
         Whoever holds the reservation gives it back at most once. False where nothing changed.
         """
         at = self._latest = max(at, self._latest)
-        bucket = self._buckets.get(_key_of(reservation))
         counted = _counted(reservation)
+        if reservation.lease not in {"", SHARE}:
+            book, key = self.leases, _key_of(reservation)
+            return book is not None and book.refund(key, reservation.lease, counted, at)
+        bucket = self._buckets.get(_key_of(reservation))
         return bucket is not None and bucket.take_back(counted, reservation.at, at)
 
-    def _meet(self, call: Call) -> dict[str, Bucket]:
+    def _meet(self, call: Call) -> dict[str, Bucket | Leased]:
         if len(self._known) >= CALLERS_MAX:
             self._known.clear()
         known = self._known[call.server, call.grant, call.session] = {}
         return known
 
     def _bucket(
-        self, prepared: PreparedLimit, call: Call, known: dict[str, Bucket], at: Instant
-    ) -> Bucket | None:
+        self, prepared: PreparedLimit, call: Call, known: dict[str, Bucket | Leased], at: Instant
+    ) -> Bucket | Leased | None:
         """What a call counts in under a limit; None where that is new and there is no room."""
         limit = prepared.limit
         key = (limit.counter, self._owner(prepared, call), limit.window_ns, prepared.calendar)
+        if self.leases is not None and limit.scope in self._shared:
+            leased = self.leases.bucket(
+                key,
+                server=call.server,
+                spends=prepared.amount is not None,
+                keep=not prepared.by,
+                at=at,
+                shares=limit.shares > 0,
+            )
+            if leased is not None and not prepared.by:
+                known[prepared.count] = leased
+            return leased
         bucket = self._buckets.get(key)
         if bucket is None:
             if self._full(limit.counter):
@@ -224,11 +313,13 @@ class Counters:
         return bucket
 
     def _owner(self, prepared: PreparedLimit, call: Call) -> str:
-        owner = _whose(prepared.limit.scope, call)
+        owner = whose(prepared.limit.scope, call)
         if not prepared.by:
             return owner
-        digest = self._keyed.copy()
-        digest.update(_values(prepared.by, call.arguments))
+        # Every enforcer must come to the same name for a count that they share.
+        plain = prepared.limit.scope in self._shared
+        digest = blake2b(digest_size=16) if plain else self._keyed.copy()
+        digest.update(values_of(prepared.by, call.arguments))
         return f"{owner} by {digest.hexdigest()}"
 
     def _make(self, key: _Key) -> Bucket:
@@ -254,45 +345,6 @@ class Counters:
         for key in [key for key, bucket in self._buckets.items() if bucket.empty(at)]:
             del self._buckets[key]
             self._of_one[key[0]] -= 1
-
-
-def _amount(keys: tuple[str, ...], arguments: Mapping[str, object]) -> Amount | None:
-    """What the call counts; None where it is no finite number from 0 up."""
-    _, value = resolve(arguments, keys)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        return None
-    if isinstance(value, int):
-        return Decimal(value)
-    return Decimal(str(value)) if math.isfinite(value) else None
-
-
-def _whose(scope: Scope, call: Call) -> str:
-    if scope is GRANT:
-        return f"grant {call.server} {call.grant}"
-    if scope is Scope.SESSION:
-        return f"session {call.server} {call.grant} {call.session}"
-    return f"server {call.server}" if scope is Scope.SERVER else "enforcer"
-
-
-def _values(pointers: Sequence[tuple[str, ...]], arguments: Mapping[str, object]) -> bytes:
-    """What stands at each pointer, and whether anything does, as text that says no other."""
-    values: list[tuple[bool, object]] = []
-    for keys in pointers:
-        found, value = resolve(arguments, keys)
-        plain = type(value) is str or type(value) is int
-        values.append((found, value if plain else _plain(value)))
-    return canonical_json(values)
-
-
-def _plain(value: Any) -> Any:
-    """A value so that equal ones have the same text: 7.0 is 7, wherever it stands."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    if isinstance(value, list):
-        return [_plain(element) for element in value]  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, dict):
-        return {key: _plain(element) for key, element in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    return value
 
 
 def _key_of(reservation: Reservation) -> _Key:

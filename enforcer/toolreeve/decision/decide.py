@@ -2,13 +2,14 @@
 
 from toolreeve.decision.call import Call
 from toolreeve.decision.compile import CompiledPolicy
-from toolreeve.decision.counters import BadAmount, Counters, Exceeded
+from toolreeve.decision.counters import BadAmount, Counters, Exceeded, Leaseless
 from toolreeve.decision.hold import Holds
 from toolreeve.decision.instant import Instant, milliseconds_until
 from toolreeve.decision.rule import CompiledRule, Ruling, default_denied
 from toolreeve.decision.verdict import ALLOW, ALLOWED, LIMITED, Code, Verdict, refusal
 from toolreeve.policy import Default, Mode
 
+LEASELESS_MS = 1_000
 _NO_POLICY = refusal(Code.NO_POLICY, reason="No policy is in force here.")
 
 
@@ -45,7 +46,7 @@ def _by_rule(ruling: Ruling, counters: Counters, call: Call, at: Instant) -> Ver
         refused = rule.objection(call.arguments)
         if refused is not None:
             return refused
-    if ruling.approval is not None:
+    if ruling.approval is not None and not call.approved:
         return ruling.approval
     if not rule.limits or call.counted_before:
         return ruling.allowed
@@ -74,8 +75,18 @@ def _unfit(rule: CompiledRule, call: Call) -> Verdict:
     return refusal(Code.BAD_ARGUMENTS, rule.mode, rule=pointer, reason=reason)
 
 
-def _limited(rule: CompiledRule, found: Exceeded | BadAmount, at: Instant) -> Verdict:
+def _limited(rule: CompiledRule, found: Exceeded | BadAmount | Leaseless, at: Instant) -> Verdict:
     limit = found.limit
+    if isinstance(found, Leaseless):
+        return refusal(
+            Code.NO_LEASE,
+            rule.mode,
+            rule=limit.pointer,
+            reason="What the fleet has counted cannot be told now.",
+            retry_after_ms=LEASELESS_MS,
+            counter=limit.counter,
+            waits_for=found.waits_for,
+        )
     if isinstance(found, BadAmount):
         return refusal(
             Code.BAD_AMOUNT,

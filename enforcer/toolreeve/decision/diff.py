@@ -21,6 +21,7 @@ from toolreeve.decision.hold import Holds
 from toolreeve.decision.instant import Instant
 from toolreeve.decision.meaning import dispatch_forms, meaning_of, pattern_forms
 from toolreeve.decision.rule import CompiledRule
+from toolreeve.decision.staleness import staleness
 from toolreeve.decision.surface import passes
 from toolreeve.decision.synthesis import example_arguments, put
 from toolreeve.decision.verdict import Effect, Verdict
@@ -138,6 +139,10 @@ class _Comparing:
         before, after = self._old.policy.pin.value, self._new.policy.pin.value
         if before != after:
             what = f"pin is {after} instead of {before}, for tools whose definition is not approved"
+            unsettled.append(Unsettled(tool="*", what=what))
+        stale_before, stale_after = staleness(self._old.policy), staleness(self._new.policy)
+        if stale_before != stale_after:
+            what = f"without a control plane: {stale_after} instead of {stale_before}"
             unsettled.append(Unsettled(tool="*", what=what))
         return Comparison(
             differences=tuple(differences), unsettled=tuple(unsettled), calls=self._calls

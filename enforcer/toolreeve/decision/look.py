@@ -179,6 +179,8 @@ def approval_look(rule: CompiledRule) -> Look:
     """That the rule asks for an approval, and of whom."""
     approval = None if rule.rule is None else rule.rule.approval
     who = ", ".join(approval.approvers) if approval is not None and approval.approvers else "anyone"
+    if approval is not None and approval.count > 1:
+        who = f"{approval.count} of {who}"
     return Look(
         stage=Stage.APPROVAL,
         pointer=rule.pointer,

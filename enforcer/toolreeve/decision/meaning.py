@@ -86,6 +86,7 @@ def limit_forms(limits: Sequence[Limit]) -> Form:
             limit.by,
             limit.amount,
             tuple(sorted(one.value for one in limit.refund_on)),
+            limit.shares,
         )
         for limit in limits
     )

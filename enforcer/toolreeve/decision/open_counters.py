@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from toolreeve.decision.call import Call
-from toolreeve.decision.counters import BadAmount, Counters, Exceeded, PreparedLimit
+from toolreeve.decision.counters import BadAmount, Counters, Exceeded, Leaseless, PreparedLimit
 from toolreeve.decision.instant import Instant
 from toolreeve.decision.verdict import Reservation
 
@@ -22,7 +22,7 @@ class OpenCounters(Counters):
 
     def reserve(
         self, limits: Sequence[PreparedLimit], call: Call, at: Instant
-    ) -> tuple[Reservation, ...] | Exceeded | BadAmount:
+    ) -> tuple[Reservation, ...] | Exceeded | BadAmount | Leaseless:
         """Count `call` under every limit, or under none and say which one stands in the way."""
         reserved = super().reserve(limits, call, at)
         if isinstance(reserved, tuple):
@@ -55,6 +55,7 @@ class OpenCounters(Counters):
     ) -> Reservation | Exceeded | BadAmount:
         """What `call` would get from one limit alone. Nothing stays counted."""
         found = super().reserve((prepared,), call, at)
+        assert not isinstance(found, Leaseless), "counters that can be looked into count alone"
         if not isinstance(found, tuple):
             return found
         super().refund(found[0], at)

@@ -116,10 +116,10 @@ def ruling_on(tool: str, rule: CompiledRule) -> Ruling | Verdict:
         reason = rule.reason or f"{tool} needs an approval."
         approval = refusal(Code.APPROVAL_REQUIRED, rule.mode, rule=rule.pointer, reason=reason)
     allowed = Verdict(effect=ALLOW, code=Code.ALLOWED, rule=rule.pointer)
-    plain = rule.fits is None and rule.objection is None and (approval or not rule.limits)
+    plain = rule.fits is None and rule.objection is None and not rule.limits and not approval
     return Ruling(
         rule=rule,
-        settled=(approval or allowed) if plain else None,
+        settled=allowed if plain else None,
         approval=approval,
         allowed=allowed,
     )

@@ -30,9 +30,11 @@ class Code(Enum):
     CONDITION_ERROR = "condition_error"
     APPROVAL_REQUIRED = "approval_required"
     LIMITED = "limited"
+    NO_LEASE = "no_lease"
     BAD_AMOUNT = "bad_amount"
     HELD = "held"
     NO_POLICY = "no_policy"
+    STALE = "stale"
     BAD_OPERATION = "bad_operation"
 
 
@@ -40,7 +42,9 @@ class Reservation(Struct, frozen=True, kw_only=True):
     """What an admitted call has counted under one limit.
 
     `bucket` says whose count it is, without the values it is kept by (see `Counters`);
-    `refund_on` are the endings of the call that give it back.
+    `refund_on` are the endings of the call that give it back. `lease` names the block of the
+    fleet's quota it was counted in, and `maximum` how much the whole fleet may count in a window;
+    empty and None where the enforcer counts by itself.
     """
 
     counter: str
@@ -50,6 +54,8 @@ class Reservation(Struct, frozen=True, kw_only=True):
     amount: Decimal
     at: Instant
     refund_on: frozenset[Refund] = frozenset()
+    lease: str = ""
+    maximum: Decimal | None = None
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -58,7 +64,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     `code` says what the rules make of the call, `effect` what becomes of it: in a mode that does
     not enforce, a call that the rules refuse is let through. `rule` is a JSON Pointer into the
     policy, empty where no rule decided. `retry_after_ms` is set where waiting helps: then one
-    more call is admitted. `counter` names the limit that was full.
+    more call is admitted. `counter` names the limit that was full. `waits_for` are the counts for
+    which a lease may come soon: it is worth asking once more then.
     """
 
     effect: Effect
@@ -69,6 +76,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     counter: str = ""
     mode: Mode = Mode.ENFORCE
     reservations: tuple[Reservation, ...] = ()
+    waits_for: tuple[int, ...] = ()
 
     @property
     def refuses(self) -> bool:
@@ -92,6 +100,7 @@ def refusal(
     reason: str = "",
     retry_after_ms: int | None = None,
     counter: str = "",
+    waits_for: tuple[int, ...] = (),
 ) -> Verdict:
     """A refusal on these grounds; let through where `mode` does not enforce them."""
     return Verdict(
@@ -102,4 +111,5 @@ def refusal(
         retry_after_ms=retry_after_ms,
         counter=counter,
         mode=mode,
+        waits_for=waits_for,
     )

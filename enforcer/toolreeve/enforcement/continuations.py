@@ -12,7 +12,8 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from toolreeve.decision import SECOND, Instant
-from toolreeve.enforcement.incoming import ArrivedCall
+from toolreeve.decision.approval import Permit
+from toolreeve.enforcement.incoming import ArrivedCall, Question
 from toolreeve.policy import canonical_json
 
 WAITING_MAX = 10_000
@@ -23,6 +24,7 @@ ROUNDS_MAX = 10
 class _Waiting(Struct, frozen=True):
     until: Instant
     rounds: int
+    permit: Permit | None
 
 
 class Continuations:
@@ -32,20 +34,28 @@ class Continuations:
         self._waiting_max = waiting_max
         self._waiting: collections.OrderedDict[bytes, _Waiting] = collections.OrderedDict()
 
-    def wait(self, call: ArrivedCall, state: str, rounds: int, at: Instant) -> None:
+    def wait(self, question: Question, at: Instant) -> None:
         """A call has been answered with a question, after so many others of the same call."""
-        if rounds + 1 >= ROUNDS_MAX:
+        rounds = question.rounds + 1
+        if rounds >= ROUNDS_MAX:
             return
-        self._waiting[_key(call, state)] = _Waiting(Instant(at + WAITING_NS_MAX), rounds + 1)
+        until = Instant(at + WAITING_NS_MAX)
+        key = _key(question.call, question.state)
+        self._waiting[key] = _Waiting(until, rounds, question.permit)
         if len(self._waiting) > self._waiting_max:
             self._waiting.popitem(last=False)
 
-    def go_on(self, call: ArrivedCall, at: Instant) -> int:
-        """Which round of a logical call this is, from 1; 0 where it is a call of its own."""
+    def go_on(self, call: ArrivedCall, at: Instant) -> tuple[int, Permit | None]:
+        """Which round of a logical call this is, from 1, and by whose word it was begun.
+
+        0 where it is a call of its own.
+        """
         if call.goes_on_with is None:
-            return 0
+            return 0, None
         waiting = self._waiting.pop(_key(call, call.goes_on_with), None)
-        return 0 if waiting is None or at > waiting.until else waiting.rounds
+        if waiting is None or at > waiting.until:
+            return 0, None
+        return waiting.rounds, waiting.permit
 
 
 def _key(call: ArrivedCall, state: str) -> bytes:

@@ -36,18 +36,25 @@ from toolreeve.decision import (
     effective_tool,
     unlisted,
 )
+from toolreeve.decision.approval import Permit
+from toolreeve.decision.evidence import Evidence
 from toolreeve.enforcement.actions import (
     Accept,
     Action,
     Announce,
     Answer,
     Append,
+    AskLeases,
+    Await,
     Forward,
     KeepPins,
     Reject,
+    Wake,
 )
 from toolreeve.enforcement.answers import warning_text
+from toolreeve.enforcement.approving import Deciding, question_of
 from toolreeve.enforcement.continuations import Continuations
+from toolreeve.enforcement.freshness import Freshness, refused_as_stale
 from toolreeve.enforcement.incoming import (
     ArrivedCall,
     CallArrived,
@@ -57,12 +64,15 @@ from toolreeve.enforcement.incoming import (
     HoldOrdered,
     HoldsReplaced,
     Incoming,
+    LeaseNews,
     PinsRead,
     PolicyOffered,
     PolicyUnfit,
     RequestUnfit,
     ToolsListed,
 )
+from toolreeve.enforcement.leasing import deal
+from toolreeve.enforcement.pairing import Pairing, pair_up
 from toolreeve.enforcement.pinboard import PinBoard
 from toolreeve.enforcement.pins import Pins
 from toolreeve.enforcement.sampling import RefusalSampler, Sampling
@@ -70,6 +80,7 @@ from toolreeve.enforcement.visibility import method_allowed, visible_tools
 from toolreeve.policy import Mode, Pinning, Refund
 
 CONTROL_PLANE = "control"
+APPROVAL_REQUIRED = Code.APPROVAL_REQUIRED
 _ENDINGS = {
     Outcome.NOT_SENT: Refund.NOT_SENT,
     Outcome.RPC_ERROR: Refund.RPC_ERROR,
@@ -98,17 +109,19 @@ class Enforcer:
         self._refusals = RefusalSampler(sampling or Sampling())
         self._holds = Holds()
         self._policies: dict[str, CompiledPolicy] = {}
+        self._pairings: dict[str, Pairing] = {}
+        self.freshness = Freshness()
         self._pins = PinBoard()
         self._continuations = Continuations()
 
     def receive(self, incoming: Incoming, at: Instant) -> list[Action]:
         """What must be done about `incoming`, in order."""
         match incoming:
-            case CallArrived(call=call):
-                return self._call(call, at)
+            case CallArrived(call=call, waited=waited, permit=permit):
+                return self._call(call, at, waited=waited, permit=permit)
             case CallEnded(completed=completed, reservations=reservations, question=question):
                 if question is not None:
-                    self._continuations.wait(question.call, question.state, question.rounds, at)
+                    self._continuations.wait(question, at)
                 return [Append(Draft(at, self._settled(completed, reservations, at)))]
             case RequestUnfit(refused=refused, peer=peer):
                 recorded = self._refusals.takes(refused, peer, at)
@@ -156,15 +169,48 @@ class Enforcer:
         """Whether a request that is not a tool call may pass."""
         return method_allowed(self._policies.get(server), method)
 
-    def _call(self, call: ArrivedCall, at: Instant) -> list[Action]:
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What calls have shown of the revisions that are rolled out."""
+        return tuple(pairing.evidence() for pairing in self._pairings.values())
+
+    def hear_of_leases(self, news: LeaseNews, at: Instant) -> list[Wake | AskLeases]:
+        """What must be done about `news`, in order; nothing of it is recorded."""
+        return deal(news, self._counters.leases, self._policies, at)
+
+    @property
+    def wants_leases(self) -> bool:
+        """Whether `AsksDue` would ask for something."""
+        leases = self._counters.leases
+        return leases is not None and leases.moved
+
+    def look(self, call: ArrivedCall, binding: bytes, at: Instant) -> Verdict:
+        """What would be made of a call that a person is asked about, if they had approved it."""
+        deciding = Deciding(self._policies.get(call.server), self._holds, self._counters, at)
+        return deciding.look(call, self._pins.why_not, binding)
+
+    def _call(
+        self, call: ArrivedCall, at: Instant, *, waited: bool, permit: Permit | None
+    ) -> list[Action]:
         began = self._stopwatch()
         expired: list[Action] = []
         if self._holds.by_id:
             for hold in self._holds.expired(at):
                 expired += self._release(hold.hold_id, hold.actor, "expired", at)
         policy = self._policies.get(call.server)
+        bounded = policy is not None and policy.stale_after_ns is not None
+        stale = self.freshness.of(policy, at) if bounded else ""
         dispatch = None if policy is None else policy.dispatch_of(call.wire_tool)
-        rounds = 0 if call.goes_on_with is None else self._continuations.go_on(call, at)
+        rounds, binding = 0, b""
+        if call.goes_on_with is not None:
+            rounds, carried = self._continuations.go_on(call, at)
+            permit = permit or carried
+        compared = bool(self._pairings) and permit is None and not stale
+        pairing = self._pairings.get(call.server) if compared else None
+        other = None
+        if pairing is not None:
+            other = pairing.ask(
+                call, self._holds, self._counters, self._pins.why_not, at, counted_before=rounds > 0
+            )
         found = effective_tool(dispatch, call.wire_tool, call.arguments)
         if isinstance(found, NamelessCall):
             verdict = Verdict(effect=Effect.DENY, code=Code.BAD_OPERATION, reason=found.reason)
@@ -179,8 +225,15 @@ class Enforcer:
                 arguments=tool.arguments,
                 unapproved=self._pins.why_not(policy, call.server, call.wire_tool),
                 counted_before=rounds > 0,
+                waited=waited,
             )
-            verdict = decide(policy, self._holds, self._counters, asked, at)
+            refused = refused_as_stale(policy, self._holds, asked, at) if stale else None
+            verdict = refused or decide(policy, self._holds, self._counters, asked, at)
+            if verdict.code is APPROVAL_REQUIRED and verdict.effect is Effect.DENY:
+                deciding = Deciding(policy, self._holds, self._counters, at)
+                verdict, binding = deciding.by_person(asked, call, verdict, permit)
+            if verdict.waits_for and not waited:
+                return [*expired, Await(verdict.waits_for)]
         revision = "" if policy is None else policy.revision
         decided = Decided(
             server=call.server,
@@ -203,17 +256,22 @@ class Enforcer:
             decision_ns=self._stopwatch() - began,
             mode="" if verdict.mode is Mode.ENFORCE else verdict.mode.value,
             reservations=verdict.reservations,
+            code_before="" if pairing is None else pairing.count(verdict, other),
+            stale=stale,
         )
         record = Append(Draft(at, decided))
         if verdict.effect is Effect.ALLOW:
             refundable = tuple(one for one in verdict.reservations if one.refund_on)
             warning = warning_text(verdict) if verdict.mode is Mode.WARN else ""
-            return [*expired, record, Forward(refundable, warning, rounds)]
+            return [*expired, record, Forward(refundable, warning, rounds, permit)]
         unheard_of = self._pins.is_unheard_of(call.server, call.wire_tool)
         shown = _shown(policy, verdict, tool.name, unheard_of=unheard_of)
         if not self._refusals.takes_denied(call.server, call.grant, at):
             return [*expired, Answer(shown, tool.name, revision, recorded=False)]
-        return [*expired, record, Answer(shown, tool.name, revision)]
+        question = None
+        if binding and policy is not None:
+            question = question_of(decided, policy, binding)
+        return [*expired, record, Answer(shown, tool.name, revision, question=question)]
 
     def _settled(
         self, completed: Completed, reservations: Sequence[Reservation], at: Instant
@@ -252,6 +310,9 @@ class Enforcer:
             manifest_sequence=offered.manifest_sequence,
         )
         before = self._policies.get(offered.server)
+        pairing = pair_up(self._pairings.pop(offered.server, None), offered, before)
+        if pairing is not None:
+            self._pairings[offered.server] = pairing
         if before is not None and before.revision == policy.revision:
             return [accept] if offered.origin == CONTROL_PLANE else []
         self._policies[offered.server] = compile_policy(policy)
@@ -262,6 +323,8 @@ class Enforcer:
             previous_revision="" if before is None else before.revision,
             origin=offered.origin,
             manifest_sequence=offered.manifest_sequence,
+            rollout=offered.rollout,
+            break_glass=offered.break_glass,
         )
         done: list[Action] = [Append(Draft(at, applied)), Announce(offered.server)]
         return [*done, accept] if offered.origin == CONTROL_PLANE else done

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from toolreeve.audit import Completed, Hold, RequestRefused, Reservation
+from toolreeve.decision.approval import Permit
+from toolreeve.decision.lease import LeaseGiven
 from toolreeve.enforcement.pins import Pins
 from toolreeve.policy import Policy
 
@@ -28,17 +30,23 @@ class ArrivedCall(Struct, frozen=True, kw_only=True):
 
 
 class CallArrived(Struct, frozen=True):
-    """An agent calls a tool."""
+    """An agent calls a tool. `waited`: nobody waits for a lease any more."""
 
     call: ArrivedCall
+    waited: bool = False
+    permit: Permit | None = None
 
 
 class Question(Struct, frozen=True):
-    """What a call was answered with that wants more input; `rounds` came with its `Forward`."""
+    """What a call was answered with that wants more input.
+
+    `rounds` and `permit` came with its `Forward`.
+    """
 
     call: ArrivedCall
     state: str
     rounds: int
+    permit: Permit | None = None
 
 
 class CallEnded(Struct, frozen=True):
@@ -67,12 +75,19 @@ class CountsDue(Struct, frozen=True):
 
 
 class PolicyOffered(Struct, frozen=True, kw_only=True):
-    """A policy was read, verified and found good. `origin` is "control", "file" or "disk"."""
+    """A policy was read, verified and found good. `origin` is "control", "file" or "disk".
+
+    `rollout` is set while the policy is rolled out; `before` is then the one to compare it with,
+    where its text is at hand. `break_glass` says who went past a rollout, and why.
+    """
 
     server: str
     policy: Policy
     origin: str
     manifest_sequence: int = 0
+    rollout: str = ""
+    before: Policy | None = None
+    break_glass: str = ""
 
 
 class PolicyUnfit(Struct, frozen=True, kw_only=True):
@@ -121,6 +136,26 @@ class HoldsReplaced(Struct, frozen=True):
 
     holds: tuple[Hold, ...]
 
+
+class LeaseHeard(Struct, frozen=True):
+    """The control plane has answered an ask for a lease."""
+
+    given: LeaseGiven
+
+
+class LedgerReached(Struct, frozen=True):
+    """The stream over which leases come is up, or lost."""
+
+    connected: bool
+
+
+class AsksDue(Struct, frozen=True):
+    """It is time to ask for the leases that calls want, and now and then to look through all."""
+
+    all: bool = False
+
+
+LeaseNews = LeaseHeard | LedgerReached | AsksDue
 
 Incoming = (
     CallArrived

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from msgspec import Struct
@@ -17,16 +17,22 @@ from msgspec import Struct
 from toolreeve.audit import Draft, EnforcerStopped
 from toolreeve.audit.span import Missing
 from toolreeve.enforcement import HoldsReplaced, PolicyOffered, PolicyUnfit
-from toolreeve.gateway.grants import Grants
+from toolreeve.gateway.admission import FleetGrants, admission_of
+from toolreeve.gateway.freshness import Heard
 from toolreeve.gateway.holdfile import HoldFile
-from toolreeve.gateway.opening import Opened, open_station
+from toolreeve.gateway.opening import Opened, damaged, open_station
 from toolreeve.gateway.pinfile import FOLDER
 from toolreeve.gateway.pinkeeper import PinKeeper
 from toolreeve.gateway.policyfile import policy_of_file, watch
+from toolreeve.gateway.scrubbing import scrub
 from toolreeve.gateway.settings import BusSettings, GatewaySettings
 from toolreeve.gateway.station import Station
 from toolreeve.outbox import Outbox, OutboxError, OutboxSettings
+from toolreeve.policy import Scope
 from toolreeve.runtime.process import Stopping
+
+if TYPE_CHECKING:
+    from toolreeve.gateway.membership import Membership
 
 log = structlog.get_logger()
 
@@ -43,12 +49,16 @@ class Running(Struct, frozen=True):
 
 @asynccontextmanager
 async def enforcing(
-    settings: GatewaySettings, stopping: Stopping, *, pins_folder: Path | None = None
+    settings: GatewaySettings,
+    stopping: Stopping,
+    *,
+    pins_folder: Path | None = None,
+    presented: str | None = None,
 ) -> AsyncGenerator[Running, None]:
     """Open the enforcer, keep its companions running, and end it in order.
 
     `pins_folder` is where the pins of its servers lie, if not beside its outbox: enforcers of the
-    same servers share one.
+    same servers share one. `presented` is the token of whoever speaks to us over stdio.
 
     A companion that fails asks the process to end; its fault is raised when it has.
     """
@@ -69,12 +79,13 @@ async def enforcing(
         if member is None
         else member.last_known_good()
     )
+    admission = admission_of(settings, presented=presented)
     opened = await open_station(
         settings.data,
         name=name,
         servers=servers,
         policies={one.server: one for one in found if isinstance(one, PolicyOffered)},
-        grants=Grants(settings.grants),
+        admission=admission,
         keep_arguments=settings.keep_arguments,
         outbox_settings=OutboxSettings(
             keep_seconds=settings.keep_hours * 3600,
@@ -85,6 +96,7 @@ async def enforcing(
         sampling=settings.refusals,
         waits=settings.audit == "required",
         tell=(lambda _: None) if member is None else member.tell,
+        shared=frozenset() if member is None else _shared(settings),
     )
     for one in found:
         if isinstance(one, PolicyUnfit):
@@ -104,8 +116,18 @@ async def enforcing(
     opened.station.on_listing = pins.listed
     companions = [_trim(opened.outbox, settings), opened.sealer.run(), pins.run()]
     companions.append(opened.rememberer.run())
+    companions.append(
+        scrub(
+            opened.outbox,
+            lambda found: opened.station.note(Draft(opened.clock.now(), damaged(found))),
+        )
+    )
     if member is not None:
-        companions.append(member.run(opened, holds))
+        fleet_grants = admission if isinstance(admission, FleetGrants) else None
+        heard = Heard(opened.enforcer, opened.clock, settings.data)
+        heard.begin()
+        companions.append(heard.run(servers, lambda: member.connected))
+        companions.append(member.run(opened, holds, fleet_grants))
     if settings.policy_files():
         companions.append(watch(settings.policy_files(), opened.station.attempt))
     try:
@@ -113,18 +135,25 @@ async def enforcing(
             shipping = None
             if settings.bus is not None:
                 shipping = tasks.create_task(
-                    _ship(settings.bus, name, opened.outbox, wanted), name="bus"
+                    _ship(settings.bus, name, opened.outbox, wanted, member), name="bus"
                 )
             beside = [tasks.create_task(_beside(one, stopping)) for one in companions]
             try:
                 yield Running(opened.station)
             finally:
+                await opened.station.approving.close()
                 for task in beside:
                     task.cancel()
                 await pins.settle()
                 await _last_word(opened, stopping, shipping)
     finally:
         await opened.outbox.close()
+
+
+def _shared(settings: GatewaySettings) -> frozenset[Scope]:
+    """Whose counts the fleet shares: also those of grants that are good at every enforcer."""
+    roaming = settings.grants_from == "control"
+    return frozenset({Scope.FLEET, Scope.GRANT} if roaming else {Scope.FLEET})
 
 
 async def _beside(companion: Coroutine[Any, Any, None], stopping: Stopping) -> None:
@@ -179,14 +208,32 @@ async def _over_damage(resending: Callable[[], Coroutine[Any, Any, None]]) -> No
 
 
 async def _ship(
-    settings: BusSettings, enforcer: str, outbox: Outbox[Draft], wanted: asyncio.Queue[Missing]
+    settings: BusSettings,
+    enforcer: str,
+    outbox: Outbox[Draft],
+    wanted: asyncio.Queue[Missing],
+    member: "Membership | None",
 ) -> None:
     """Publish until the outbox is finished, and beside it what is asked for again."""
     # nats-py takes a fifth of a second to load; an enforcer without a bus never pays for it.
-    from toolreeve.bus import Publisher, Subjects, connect, resend, ship  # noqa: PLC0415
+    from toolreeve.bus import (  # noqa: PLC0415
+        Login,
+        Publisher,
+        Subjects,
+        connect,
+        resend,
+        ship,
+    )
+
+    def login() -> Login | None:
+        """What the control plane gave us with the certificate; it is renewed with it."""
+        shown = None if member is None else member.credentials()
+        return Login(shown.nats_jwt, shown.nats_seed) if shown and shown.nats_jwt else None
 
     subjects = Subjects(settings.prefix)
-    async with connect(settings.url, name=enforcer, prefix=settings.prefix) as connection:
+    async with connect(
+        settings.url, name=enforcer, prefix=settings.prefix, login=login
+    ) as connection:
         stream = subjects.audit_stream
         publisher = Publisher(connection, subjects.audit(enforcer), stream=stream)
         async with asyncio.TaskGroup() as tasks:

@@ -9,7 +9,7 @@ from toolreeve.audit import Hold
 from toolreeve.enforcement import HoldLifted, HoldOrdered, HoldsReplaced
 from toolreeve.gateway.holdfile import HeldState, HoldFile
 from toolreeve.gateway.station import Station
-from toolreeve.wire.fleet import HoldOrder
+from toolreeve.wire.hold_order import HoldOrder
 
 log = structlog.get_logger()
 

@@ -5,26 +5,48 @@ import socket
 from collections.abc import Sequence
 
 import structlog
+from msgspec.structs import replace
 
-from toolreeve.audit import Position
+from toolreeve.audit import Draft, Position
 from toolreeve.audit.span import Missing
+from toolreeve.decision.approval import ApprovalAsk, ApprovalNews, PermitAnswer, PermitClaim
+from toolreeve.decision.evidence import Evidence
+from toolreeve.decision.lease import LeaseGiven
 from toolreeve.enforcement import (
     Accept,
+    LeaseHeard,
+    LedgerReached,
     PolicyOffered,
     PolicyUnfit,
     Reject,
 )
+from toolreeve.gateway.admission import FleetGrants
 from toolreeve.gateway.holdfile import HoldFile
 from toolreeve.gateway.holding import carry_out
 from toolreeve.gateway.opening import Opened
 from toolreeve.gateway.settings import ControlSettings, GatewaySettings
+from toolreeve.outbox import OutboxError
 from toolreeve.policy.sign import Envelope, KeyTextError, PublicKey
+from toolreeve.runtime.clock import Clock
+from toolreeve.runtime.credentials import Credentials
 from toolreeve.runtime.settings import SettingsError
 from toolreeve.runtime.version import VERSION
 from toolreeve.sync import Accepted, Rejected, Shelf, receive, recover
+from toolreeve.sync.joining import joined
 from toolreeve.sync.link import Link, LinkSettings
 from toolreeve.wire.durable import Durable, Resend
-from toolreeve.wire.fleet import Ack, Hello, HoldOrder, Nack, RunningPolicy, Stage, Status
+from toolreeve.wire.fleet import (
+    UP_BYTES_MAX,
+    Ack,
+    Hello,
+    Nack,
+    RunningPolicy,
+    Stage,
+    Status,
+    write_up,
+)
+from toolreeve.wire.grants import GrantOrder
+from toolreeve.wire.hold_order import HoldOrder
 
 log = structlog.get_logger()
 
@@ -53,13 +75,32 @@ class Membership:
         self._sequences: dict[str, int] = {}
         self._opened: Opened | None = None
         self._holds: HoldFile | None = None
+        self._grants: FleetGrants | None = None
+        self._renewing = (
+            None
+            if control.plaintext
+            else joined(
+                control.credentials or settings.data,
+                kind="enforcer",
+                name=name,
+                addresses=[control.address],
+                clock=Clock(),
+                unless="control.plaintext",
+            )
+        )
         self._link = Link(
             control.address,
             hello=self._hello,
             on_manifest=self._on_manifest,
             on_hold=self._on_hold,
+            on_grants=self._on_grants,
             status=self._status,
+            evidence=self._evidence,
             on_refill=self._on_refill,
+            on_lease=self._on_lease,
+            on_approval=self._on_approval,
+            on_reach=self._on_reach,
+            credentials=self.credentials,
             settings=LinkSettings(status_seconds=settings.status_seconds),
         )
 
@@ -69,14 +110,33 @@ class Membership:
         for server, shelved in self._shelf.load().items():
             if server not in self._settings.upstreams:
                 continue
-            taken = recover(shelved, keys=self._keys, servers=tuple(self._settings.upstreams))
+            taken = recover(
+                shelved,
+                keys=self._keys,
+                servers=tuple(self._settings.upstreams),
+                shelf=self._shelf,
+            )
             found.append(self._offered(taken, DISK))
         return found
 
-    async def run(self, opened: Opened, holds: HoldFile) -> None:
-        """Keep the link up for ever."""
-        self._opened, self._holds = opened, holds
-        await self._link.run()
+    async def run(self, opened: Opened, holds: HoldFile, grants: FleetGrants | None = None) -> None:
+        """Keep the link up for ever. Without `grants` the fleet's are not listened to."""
+        self._opened, self._holds, self._grants = opened, holds, grants
+        for one in opened.enforcer.evidence():  # taken up again from the shelf
+            opened.tally.await_first(one.server, one.revision)
+        opened.station.leasing.send = self._link.send
+        opened.station.approving.send = self._send_approval
+        opened.station.approving.hold_seconds_max = self._settings.approval_seconds_max
+        async with asyncio.TaskGroup() as tasks:
+            if self._renewing is not None:
+                tasks.create_task(self._renewing.run(), name="renewing")
+            tasks.create_task(opened.station.leasing.run(), name="leasing")
+            await self._link.run()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a control plane is there now."""
+        return self._link.connected
 
     def tell(self, answer: Accept | Reject) -> None:
         """Tell the control plane what became of its offer."""
@@ -107,6 +167,8 @@ class Membership:
             envelope,
             keys=self._keys,
             servers=tuple(self._settings.upstreams),
+            enforcer=self._name,
+            labels=self._settings.labels,
             shelf=self._shelf,
             fetch=self._link.fetch,
             at=opened.clock.now(),
@@ -115,6 +177,7 @@ class Membership:
             log.error("policy.refused", server=taken.server, code=taken.code, reason=taken.reason)
         else:
             log.info("policy.taken", server=taken.manifest.server, revision=taken.policy.revision)
+            self._say_received(taken)
         await opened.station.attempt(self._offered(taken, CONTROL))
 
     def _offered(self, taken: Accepted | Rejected, origin: str) -> PolicyOffered | PolicyUnfit:
@@ -134,12 +197,53 @@ class Membership:
             policy=taken.policy,
             origin=origin,
             manifest_sequence=taken.manifest.sequence,
+            rollout=taken.manifest.rollout,
+            before=taken.before,
+            break_glass=taken.manifest.break_glass,
         )
+
+    def _say_received(self, taken: Accepted) -> None:
+        """The first word of a rollout: its revision is on disk and verified."""
+        manifest = taken.manifest
+        if manifest.rollout:
+            self._running().tally.await_first(manifest.server, manifest.revision)
+            self._link.send(
+                Evidence(
+                    rollout=manifest.rollout, server=manifest.server, revision=manifest.revision
+                )
+            )
+
+    def _evidence(self) -> list[Evidence]:
+        """What is known of revisions under rollout, as far as its events are on disk."""
+        opened = self._running()
+        return [
+            replace(one, first_decision=opened.tally.first_of(one.server, one.revision))
+            for one in opened.enforcer.evidence()
+        ]
 
     async def _on_hold(self, order: HoldOrder) -> None:
         opened, file = self._running(), self._holds
         assert file is not None
         await carry_out(order, opened.station, file)
+
+    async def _on_grants(self, order: GrantOrder) -> None:
+        if self._grants is None:
+            return
+        opened = self._running()
+        for changed in await self._grants.carry_out(order):
+            try:
+                await opened.station.note(Draft(opened.clock.now(), changed))
+            except OutboxError as error:
+                log.error("grant.not_recorded", grant=changed.grant, error=str(error))
+
+    def _send_approval(self, message: ApprovalAsk | PermitClaim) -> bool:
+        if len(write_up(message)) > UP_BYTES_MAX:  # for which the stream would be ended
+            log.warning("approval.too_long")
+            return False
+        return self._link.send(message)
+
+    def _on_approval(self, said: ApprovalNews | PermitAnswer) -> None:
+        self._running().station.approving.hear(said)
 
     def _on_refill(self, heard: Durable | Resend) -> None:
         match heard:
@@ -149,6 +253,12 @@ class Membership:
                 log.info("resend.asked", missing=str(heard.missing))
                 if not self._wanted.full():  # it is asked for again
                     self._wanted.put_nowait(heard.missing)
+
+    def _on_lease(self, given: LeaseGiven) -> None:
+        self._running().station.leasing.hear(LeaseHeard(given))
+
+    def _on_reach(self, connected: bool) -> None:
+        self._running().station.leasing.hear(LedgerReached(connected))
 
     def _hello(self) -> Hello:
         opened = self._running()
@@ -192,6 +302,10 @@ class Membership:
             kept_after=outbox.kept_after or Position(0, 0),
             kept_after_head=outbox.kept_after_head,
         )
+
+    def credentials(self) -> Credentials | None:
+        """What we prove ourselves with now; None in the clear."""
+        return None if self._renewing is None else self._renewing.now
 
     def _running(self) -> Opened:
         assert self._opened is not None, "the link runs only beside an open enforcer"

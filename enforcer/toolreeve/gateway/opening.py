@@ -1,8 +1,9 @@
 """From what lies on disk to an enforcer that may be asked.
 
-In this order: the outbox is locked and read, the policies that were last known good are taken up
-again, the counters are rebuilt from admitted calls, and a new epoch begins that names the head of
-the one before and settles what it left open.
+In this order: the outbox is locked, the policies that were last known good are taken up again, the
+counters are rebuilt from admitted calls, and a new epoch begins that names the head of the one
+before and settles what it left open. Of the outbox only what is not yet published is read, and what
+came after the last memory; where that is damaged, everything is read and the damage is set aside.
 """
 
 import os
@@ -12,6 +13,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -28,6 +30,7 @@ from toolreeve.audit import (
     RequestRefused,
 )
 from toolreeve.decision import Counters
+from toolreeve.decision.lease_book import LeaseBook
 from toolreeve.enforcement import (
     CallEnded,
     Enforcer,
@@ -37,11 +40,13 @@ from toolreeve.enforcement import (
     Recovery,
     Sampling,
 )
-from toolreeve.gateway.grants import Grants
+from toolreeve.gateway.admission import Admission
 from toolreeve.gateway.memory import FILE, Rememberer, recall
 from toolreeve.gateway.station import Station, Tell
 from toolreeve.gateway.tally import Tally
-from toolreeve.outbox import HERE, Host, Outbox, OutboxSettings, Salvage, Sealer
+from toolreeve.outbox import HERE, DamageError, Host, Outbox, OutboxSettings, Salvage, Sealer
+from toolreeve.policy import Scope
+from toolreeve.runtime import hashkeys
 from toolreeve.runtime.clock import Clock
 from toolreeve.runtime.identity import Identity, identity
 from toolreeve.runtime.settings import SettingsError
@@ -50,7 +55,7 @@ from toolreeve.wire import WireError, pack, read_event, unpack
 
 log = structlog.get_logger()
 
-AUDIT_KEY_BYTES = 32
+COUNTER_KEY_BYTES = 32
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -73,16 +78,18 @@ async def open_station(
     name: str,
     servers: tuple[str, ...],
     policies: Mapping[str, PolicyOffered],
-    grants: Grants,
+    admission: Admission,
     keep_arguments: tuple[str, ...],
     outbox_settings: OutboxSettings,
     sampling: Sampling,
     waits: bool,
     tell: Tell,
+    shared: frozenset[Scope] = frozenset(),
 ) -> Opened:
     """Open the enforcer `name` whose state lies in `folder`.
 
-    `policies` are what it starts with, by server. Raises OutboxError when another process has the
+    `policies` are what it starts with, by server; limits of the scopes that are `shared` are
+    counted by leases from the control plane. Raises OutboxError when another process has the
     folder, and SettingsError when its keys cannot be used.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -91,14 +98,19 @@ async def open_station(
         folder / "outbox",
         name=name,
         who=who,
-        redaction=Redaction(keep=keep_arguments, key=_audit_key(folder / "audit.key")),
+        redaction=Redaction(
+            keep=keep_arguments,
+            key=hashkeys.newest_or_first(folder / hashkeys.FILE, time.time()).key,
+        ),
+        counter_key=_counter_key(folder / "audit.key"),
         servers=servers,
         policies=policies,
-        grants=grants,
+        admission=admission,
         outbox_settings=outbox_settings,
         sampling=sampling,
         waits=waits,
         tell=tell,
+        shared=shared,
     )
 
 
@@ -108,34 +120,53 @@ async def take_up(
     name: str,
     who: Identity,
     redaction: Redaction,
+    counter_key: bytes,
     servers: tuple[str, ...],
     policies: Mapping[str, PolicyOffered],
-    grants: Grants,
+    admission: Admission,
     outbox_settings: OutboxSettings,
     sampling: Sampling,
     waits: bool,
     tell: Tell,
+    shared: frozenset[Scope] = frozenset(),
     host: Host = HERE,
     stopwatch: Callable[[], int] = time.perf_counter_ns,
 ) -> Opened:
     """Go on from the outbox in `folder`, on `host`. Raises OutboxError."""
-    tally = Tally()
-    outbox = Outbox[Draft].open(
-        folder,
-        owner=name,
-        pack=pack(name),
-        settings=outbox_settings,
-        reserved=_is_reserved,
-        on_durable=tally.note,
-        host=host,
-    )
-    counters = Counters(redaction.key)
+    tally = Tally(name)
+    secret = host.urandom(32)
+
+    def opened(*, whole: bool) -> Outbox[Draft]:
+        return Outbox[Draft].open(
+            folder,
+            owner=name,
+            pack=pack(name, secret),
+            settings=outbox_settings,
+            reserved=_is_reserved,
+            on_durable=tally.note,
+            whole=whole,
+            host=host,
+        )
+
     kept_in = folder.with_name(FILE)
-    recovered = _recover(outbox, Recovery(counters), recall(kept_in, owner=name))
+    memory = recall(kept_in, owner=name)
+    outbox = opened(whole=False)
+    counters = Counters(counter_key)
+    try:
+        recovered = _recover(outbox, Recovery(counters), memory)
+    except DamageError:  # which the other way of opening sets aside
+        await outbox.close()
+        outbox = opened(whole=True)
+        counters = Counters(counter_key)
+        recovered = _recover(outbox, Recovery(counters), memory)
     clock = Clock(not_before=recovered.latest_at, wall_ns=host.time_ns, elapsed_ns=host.elapsed_ns)
     last = outbox.recovered.last
     epoch = max(int(host.time()), outbox.recovered.next_epoch)
     outbox.begin(epoch)
+    if shared:
+        counters.share(
+            LeaseBook(f"{epoch:x}", share=sha256(who.public_key).hexdigest()[:16]), shared
+        )
     enforcer = Enforcer(
         redaction=redaction,
         counters=counters,
@@ -147,7 +178,7 @@ async def take_up(
         enforcer=enforcer,
         outbox=outbox,
         clock=clock,
-        grants=grants,
+        admission=admission,
         waits=waits,
         tell=tell,
         summary_seconds=sampling.summary_seconds,
@@ -163,7 +194,7 @@ async def take_up(
     )
     await station.note(Draft(clock.now(), started))
     if outbox.recovered.salvaged is not None:
-        await station.note(Draft(clock.now(), _damaged(outbox.recovered.salvaged)))
+        await station.note(Draft(clock.now(), damaged(outbox.recovered.salvaged)))
         outbox.reported()
     for completed in recovered.unknown:
         await station.hear(CallEnded(completed))
@@ -195,7 +226,8 @@ def _recover(outbox: Outbox[Draft], recovery: Recovery, memory: Memory | None) -
     return recovery.finish()
 
 
-def _damaged(salvage: Salvage) -> OutboxDamaged:
+def damaged(salvage: Salvage) -> OutboxDamaged:
+    """What was found of damage, as it is recorded."""
     lost = tuple(
         LostEvents(
             segment=one.segment,
@@ -214,13 +246,16 @@ def _is_reserved(draft: Draft) -> bool:
     return not isinstance(draft.body, Decided | RequestRefused)
 
 
-def _audit_key(path: Path) -> bytes:
-    """The key of the hashes over arguments: made at the first start, readable by us alone."""
+def _counter_key(path: Path) -> bytes:
+    """The key of the values that limits are kept by: made at the first start, readable by us alone.
+
+    It stays, whatever becomes of the keys of hashes: counters are rebuilt with it.
+    """
     if not path.exists():
         partial = path.with_suffix(".part")
         handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(AUDIT_KEY_BYTES))
+            file.write(secrets.token_bytes(COUNTER_KEY_BYTES))
             file.flush()
             os.fsync(handle)
         partial.replace(path)
@@ -228,6 +263,6 @@ def _audit_key(path: Path) -> bytes:
     key = path.read_bytes()
     if stat.S_IMODE(mode) & 0o077:
         raise SettingsError(str(path), "the key can be read by others", f"chmod 600 {path}")
-    if len(key) != AUDIT_KEY_BYTES:
+    if len(key) != COUNTER_KEY_BYTES:
         raise SettingsError(str(path), f"the key has {len(key)} bytes", "restore it, or delete it")
     return key

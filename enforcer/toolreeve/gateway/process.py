@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import structlog
 from msgspec import structs
@@ -28,6 +29,7 @@ from toolreeve.runtime.process import Stopping, write_ready_file
 
 log = structlog.get_logger()
 
+PUT_OUT_SECONDS = 0.5  # how long a stream outlives its grant at most
 PING_SECONDS = 15.0  # between signs of life on a stream while its server is silent
 
 
@@ -70,12 +72,21 @@ async def _listening(settings: GatewaySettings, running: Running) -> AsyncGenera
         running.station, upstreams, streams_per_grant_max=bounds.streams_per_grant_max
     )
     listener = HttpListener(endpoint, rules, bounds)
+    putting_out = asyncio.create_task(_put_out(endpoint), name="put out")
     try:
         port = await listener.listen(host, wanted)
         yield f"{host}:{port}"
     finally:
+        putting_out.cancel()
+        await running.station.approving.close()
         await listener.close()
         await _close_all(upstreams)
+
+
+async def _put_out(endpoint: Endpoint) -> NoReturn:
+    while True:
+        await asyncio.sleep(PUT_OUT_SECONDS)
+        endpoint.put_out()
 
 
 async def _close_all(upstreams: Mapping[str, Upstream]) -> None:

@@ -47,10 +47,16 @@ class AnswerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ControlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where policies come from, and whose signatures are believed."""
+    """Where policies come from, and whose signatures are believed.
+
+    Without `plaintext` the enforcer must have joined: `toolreeve enforcer join` leaves its
+    certificate in `data`, or in `credentials` where that is named.
+    """
 
     address: str
     keys: tuple[str, ...]
+    plaintext: bool = False
+    credentials: Path | None = None
 
 
 class BusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,7 +76,8 @@ class GrantSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A gateway. `grants` empty: everybody who reaches it is the implicit grant `local`.
+    """A gateway. `grants` empty: everybody who reaches it is the implicit grant `local`, unless
+    `grants_from` says that the control plane knows who may come in.
 
     Without `enforcer` it is called after the host at its first start, and keeps that name.
     """
@@ -85,6 +92,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     control: ControlSettings | None = None
     bus: BusSettings | None = None
     grants: tuple[GrantSettings, ...] = ()
+    grants_from: Literal["settings", "control"] = "settings"
     labels: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -97,6 +105,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     outbox_mb_max: Annotated[int, Meta(ge=64)] = 4096
     outbox_keep_until: Literal["materialised", "published"] = "materialised"
     call_seconds_max: Annotated[float, Meta(gt=0)] = 300.0
+    approval_seconds_max: Annotated[float, Meta(ge=0, le=3_600)] = 45.0
     status_seconds: Annotated[float, Meta(gt=0)] = 5.0
     ready_file: Path | None = None
     log_level: Level = "info"
@@ -133,6 +142,13 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             problem = "control.keys is empty, so no policy could be believed"
             remedy = "add the public key that `toolreeve control` prints"
             raise SettingsError(source, problem, remedy)
+        if self.grants_from == "control":
+            if self.control is None:
+                problem = 'grants_from is "control", and there is no control plane'
+                raise SettingsError(source, problem, "add [control], or remove grants_from")
+            if self.grants:
+                problem = "grants come from the settings and from the control plane"
+                raise SettingsError(source, problem, "remove [[grants]], or grants_from")
         unknown = {server for grant in self.grants for server in grant.servers} - set(
             self.upstreams
         )

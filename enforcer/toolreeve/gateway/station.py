@@ -4,7 +4,6 @@ from asyncio import Future, ensure_future
 from collections.abc import Callable
 
 import structlog
-from msgspec import Struct
 
 from toolreeve.audit import (
     Completed,
@@ -14,12 +13,16 @@ from toolreeve.audit import (
     Reservation,
 )
 from toolreeve.audit.event import event_id
+from toolreeve.decision import Code
+from toolreeve.decision.approval import Permit
+from toolreeve.decision.grant import TurnedAway
 from toolreeve.enforcement import (
     Accept,
     Announce,
     Answer,
     Append,
     ArrivedCall,
+    Await,
     CallArrived,
     CallEnded,
     Enforcer,
@@ -32,9 +35,13 @@ from toolreeve.enforcement import (
     Reject,
     refusal,
 )
-from toolreeve.enforcement.answers import unrecorded_refusal
-from toolreeve.gateway.grants import Grants
+from toolreeve.enforcement.answers import Asking, unrecorded_refusal
+from toolreeve.gateway.admission import Admission
+from toolreeve.gateway.approving import Approving
+from toolreeve.gateway.decided import Decision, Token, Waiting
+from toolreeve.gateway.leasing import Leasing
 from toolreeve.gateway.refusals import Refusals
+from toolreeve.gateway.refused_call import RefusedCall
 from toolreeve.outbox import Outbox, OutboxError
 from toolreeve.proxy import gate as ask
 from toolreeve.runtime.clock import Clock
@@ -49,18 +56,8 @@ OnListing = Callable[[str, list[object], bool], None]
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 
-class Token(Struct, frozen=True):
-    """What a forwarded call is remembered by until it has ended."""
-
-    decided: "Future[Position]"  # where its decision stands in the history
-    call: ArrivedCall
-    request_bytes: int
-    reservations: tuple[Reservation, ...]
-    rounds: int
-
-
 class Station:
-    """One enforcer with its clock, its outbox and its grants. Implements the proxy's `Gate`.
+    """One enforcer with its clock, its outbox and its door. Implements the proxy's `Gate`.
 
     `tell` is where answers to the control plane go. `waits` is `audit = "required"`: a call is
     forwarded when its decision is durable, and else while it is being written.
@@ -73,7 +70,7 @@ class Station:
         enforcer: Enforcer,
         outbox: Outbox[Draft],
         clock: Clock,
-        grants: Grants,
+        admission: Admission,
         waits: bool = True,
         tell: Tell = lambda _: None,
         summary_seconds: float = 10.0,
@@ -82,13 +79,15 @@ class Station:
         self._enforcer = enforcer
         self._outbox = outbox
         self._clock = clock
-        self._grants = grants
+        self._admission = admission
         self._waits = waits
         self._tell = tell
         self._failing = False
         self._open: dict[Future[Position], tuple[Reservation, ...]] = {}  # let through, not ended
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._refusals = Refusals(enforcer, outbox, clock, summary_seconds=summary_seconds)
+        self.leasing = Leasing(enforcer, clock.now)
+        self.approving = Approving(clock.now, lambda body: self.note(Draft(clock.now(), body)))
         self.on_listing: OnListing = lambda _server, _tools, _more: None
 
     async def hear(self, incoming: Incoming) -> None:
@@ -104,10 +103,11 @@ class Station:
                     self.announce(server)
                 case Accept() | Reject():
                     self._tell(action)
-                case Forward() | Answer():
+                case Forward() | Answer() | Await():
                     raise AssertionError("only a call is forwarded or answered")
                 case KeepPins():
                     raise AssertionError("whoever hears listings keeps pins")
+        self.approving.look_again()
 
     async def attempt(self, incoming: Incoming) -> None:
         """Like `hear`; that something could not be recorded is logged, and nothing follows it."""
@@ -120,9 +120,14 @@ class Station:
         """Record something that the enforcement did not decide: a start, a stop."""
         return await self._outbox.append(draft)
 
-    def authenticate(self, server: str, authorization: str | None) -> ask.Caller | None:
-        holder = self._grants.holder(server, authorization)
-        return None if holder is None else ask.Caller(holder.grant, holder.agent)
+    def authenticate(self, server: str, authorization: str | None) -> ask.Caller | ask.Stranger:
+        who = self._admission.admit(server, authorization, self._clock.now())
+        if isinstance(who, TurnedAway):
+            return ask.Stranger(who.code, who.reason)
+        return ask.Caller(who.grant, who.agent)
+
+    def may_stay(self, server: str, caller: ask.Caller) -> bool:
+        return self._admission.holds(server, caller.grant, self._clock.now())
 
     def decide(self, call: ask.ToolCall) -> ask.Asked:
         arrived = ArrivedCall(
@@ -136,8 +141,65 @@ class Station:
             protocol_version=call.protocol_version,
             goes_on_with=call.goes_on_with,
         )
+        asked = self._decide(call, arrived, waited=False)
+        if isinstance(asked, Await):
+            return self._wait(call, arrived, asked, None)
+        if self._enforcer.wants_leases:
+            self.leasing.ask_soon()
+        action = asked.action
+        if isinstance(action, Answer) and action.question is not None and self.approving.asks:
+            refused = RefusedCall(self, asked, action.question, self._name)
+            return self.approving.hold(action.question, refused)
+        return asked
+
+    def look(self, arrived: ArrivedCall, binding: bytes) -> Code:
+        """What would be made of a call now if a person had approved it."""
+        if not self._admission.holds(arrived.server, arrived.grant, self._clock.now()):
+            return Code.DENIED
+        return self._enforcer.look(arrived, binding, self._clock.now()).code
+
+    def again(self, call: ask.ToolCall, arrived: ArrivedCall, permit: Permit | None) -> ask.Asked:
+        """Decide a call once more that has waited for a person."""
+        if not self._admission.holds(arrived.server, arrived.grant, self._clock.now()):
+            permit = None  # revoked, or over, since the call came in
+        asked = self._decide(call, arrived, waited=False, permit=permit)
+        return self._wait(call, arrived, asked, permit) if isinstance(asked, Await) else asked
+
+    def _wait(
+        self, call: ask.ToolCall, arrived: ArrivedCall, asked: Await, permit: Permit | None
+    ) -> ask.Asked:
+        if self.leasing.full:
+            at_last = self._decide(call, arrived, waited=True, permit=permit)
+            assert not isinstance(at_last, Await), "it has waited"
+            return at_last
+        waiting = Waiting()
+
+        def again(last: bool) -> tuple[int, ...]:
+            asked = self._decide(call, arrived, waited=last, permit=permit)
+            if isinstance(asked, Await):
+                return asked.counts
+            waiting.settle(asked)
+            return ()
+
+        self.leasing.wait(asked.counts, again)
+        self.leasing.ask_soon()
+        return waiting
+
+    def _decide(
+        self,
+        call: ask.ToolCall,
+        arrived: ArrivedCall,
+        *,
+        waited: bool,
+        permit: Permit | None = None,
+    ) -> Decision | Await:
         decided: Future[Position] | None = None
-        for action in self._enforcer.receive(CallArrived(arrived), self._clock.now()):
+        incoming = CallArrived(arrived, waited, permit)
+        for action in self._enforcer.receive(incoming, self._clock.now()):
+            if isinstance(action, Await):
+                if decided is not None:
+                    decided.add_done_callback(self._note_written)
+                return action
             if isinstance(action, Append):
                 if decided is not None:  # a hold has ended in this moment
                     decided.add_done_callback(self._note_written)
@@ -148,11 +210,11 @@ class Station:
                     if decided is not None:
                         decided.add_done_callback(self._note_written)
                     self._refusals.sum_up_later()
-                    return _Asked(self, None, action, call, arrived)
+                    return Decision(self, None, action, call, arrived)
                 assert decided is not None, "a decision stands before what follows from it"
                 if isinstance(action, Forward):
                     self._open[decided] = action.reservations
-                return _Asked(self, decided, action, call, arrived)
+                return Decision(self, decided, action, call, arrived)
         raise AssertionError("a call is forwarded or answered")
 
     def ended(self, token: object, ending: ask.Ending) -> None:
@@ -174,7 +236,8 @@ class Station:
         )
         question = None
         if completed.outcome is Outcome.INPUT_REQUIRED:
-            question = Question(token.call, ending.request_state or "", token.rounds)
+            state = ending.request_state or ""
+            question = Question(token.call, state, token.rounds, token.permit)
         for action in self._enforcer.receive(
             CallEnded(completed, token.reservations, question), self._clock.now()
         ):
@@ -235,7 +298,9 @@ class Station:
         del caller
         return self._enforcer.method_allowed(server, method)
 
-    def verdict_of(self, asked: "_Asked") -> ask.Forward | ask.Refusal:
+    def verdict_of(
+        self, asked: Decision, asking: Asking | None = None
+    ) -> ask.Forward | ask.Refusal:
         """What follows from a decision, now that it is written or nobody waits for that."""
         decided, action, call = asked.decided, asked.action, asked.call
         version = call.protocol_version
@@ -257,9 +322,10 @@ class Station:
             decided.add_done_callback(self._note_written)
         if isinstance(action, Answer):
             decision_id = event_id(self._name, decided.result())
-            return ask.Refusal(refusal(action, decision_id=decision_id, protocol_version=version))
-        size = call.request_bytes
-        token = Token(decided, asked.arrived, size, action.reservations, action.rounds)
+            said = refusal(action, decision_id=decision_id, protocol_version=version, asking=asking)
+            return ask.Refusal(said)
+        size, refundable = call.request_bytes, action.reservations
+        token = Token(decided, asked.arrived, size, refundable, action.rounds, action.permit)
         return ask.Forward(token, action.warning)
 
     def waits_for(self, action: Forward | Answer) -> bool:
@@ -284,23 +350,6 @@ class Station:
         if self._failing:
             log.info("record.works_again")
         self._failing = False
-
-
-class _Asked(Struct, frozen=True):
-    """A call that has been decided, and its record on the way to the disk."""
-
-    station: Station
-    decided: "Future[Position] | None"  # None: denied, and only counted
-    action: Forward | Answer
-    call: ask.ToolCall
-    arrived: ArrivedCall
-
-    @property
-    def written(self) -> "Future[Position] | None":
-        return self.decided if self.station.waits_for(self.action) else None
-
-    def verdict(self) -> ask.Forward | ask.Refusal:
-        return self.station.verdict_of(self)
 
 
 def _log_failure(done: "Future[Position]") -> None:

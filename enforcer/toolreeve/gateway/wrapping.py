@@ -13,13 +13,14 @@ from toolreeve.gateway.answering import child_bounds
 from toolreeve.gateway.enforcing import enforcing
 from toolreeve.gateway.naming import name_of
 from toolreeve.gateway.pinfile import FOLDER
-from toolreeve.gateway.settings import GatewaySettings, UpstreamSettings
+from toolreeve.gateway.settings import ControlSettings, GatewaySettings, UpstreamSettings
 from toolreeve.gateway.slot import claim_slot
 from toolreeve.proxy.wrap import wrap
 from toolreeve.runtime.process import Stopping
 
 log = structlog.get_logger()
 
+GRANT_VARIABLE = "TOOLREEVE_GRANT"  # the token of whoever has started us; the server never sees it
 ENDED_BY_SIGNAL = 128 + signal.SIGTERM
 
 
@@ -39,15 +40,26 @@ async def serve(
         data=slot.folder,
         upstreams={server: upstream},
         grants=(),
+        control=_control(settings),
     )
     mine.check("settings")
     pins = settings.data / FOLDER  # one for all slots: what one has seen, the others go by
-    async with enforcing(mine, stopping, pins_folder=pins) as running:
+    presented = os.environ.get(GRANT_VARIABLE)
+    environ = {name: value for name, value in os.environ.items() if name != GRANT_VARIABLE}
+    async with enforcing(mine, stopping, pins_folder=pins, presented=presented) as running:
         log.info("wrap.ready", server=server, command=command[0], enforcer=mine.enforcer)
         bounds = child_bounds(settings.answers)
         return await _until_asked(
-            wrap(command, running.station, server, environ=os.environ, bounds=bounds), stopping
+            wrap(command, running.station, server, environ=environ, bounds=bounds), stopping
         )
+
+
+def _control(settings: GatewaySettings) -> ControlSettings | None:
+    """All slots show what the user has joined with, whose name theirs begin with."""
+    control = settings.control
+    if control is None or control.plaintext:
+        return control
+    return structs.replace(control, credentials=control.credentials or settings.data)
 
 
 async def _until_asked(wrapped: Coroutine[Any, Any, int], stopping: Stopping) -> int:

@@ -5,7 +5,7 @@ segments, and whoever publishes them follows. Knows asyncio, threads and files; 
 protobuf or NATS, and of events only the seal, which vouches for an outbox.
 """
 
-from toolreeve.outbox.error import OutboxError
+from toolreeve.outbox.error import DamageError, OutboxError
 from toolreeve.outbox.flusher import Pack
 from toolreeve.outbox.frame import Group
 from toolreeve.outbox.host import HERE, Host
@@ -18,6 +18,7 @@ from toolreeve.outbox.standing import OutboxStatus, Recovered
 
 __all__ = [
     "HERE",
+    "DamageError",
     "Group",
     "Host",
     "Outbox",

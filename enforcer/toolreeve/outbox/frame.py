@@ -29,6 +29,7 @@ _PLACE = struct.Struct("<8sQ")
 _U32 = struct.Struct("<I")
 _FIELDS_AT = len(MAGIC) + _U32.size
 HEADER_BYTES = _FIELDS_AT + _FIELDS.size
+_WHOLE = struct.Struct("<4sI" + _FIELDS.format[1:])
 
 
 class Group(Struct, frozen=True):
@@ -56,6 +57,18 @@ class BadFrame(Exception):  # noqa: N818  (an answer to the reader, who knows wh
         super().__init__(reason)
         self.offset = offset
         self.reason = reason
+
+
+class Skimmed(Struct, frozen=True):
+    """How far frames were found to be good: up to `at`, where `last` and `head` stand.
+
+    The last good one begins at `begin`, which is `at` where there was none.
+    """
+
+    begin: int
+    at: int
+    last: Position | None
+    head: bytes
 
 
 class Tail(Enum):
@@ -104,6 +117,48 @@ def decode(buffer: bytes, at: int, *, salt: bytes, offset: int) -> Group:
     if zlib.crc32(payload, _seed(salt, offset)) != header.payload_sum:
         raise BadFrame(offset, "its payload is damaged")
     return Group(Position(header.epoch, header.first), header.count, header.head, payload)
+
+
+def skim(
+    buffer: bytes,
+    *,
+    salt: bytes,
+    offset: int,
+    last: Position | None,
+    head: bytes,
+    up_to: Position | None = None,
+) -> Skimmed:
+    """Prove the frames in `buffer`, which begins at `offset` of its segment, behind `last`.
+
+    As `decode` does, each behind the one before, but no groups are made: a fifth of the work. Stops
+    before the first frame that is not good or not in its place, and `decode` says why; and before
+    the first one that ends behind `up_to`.
+    """
+    begin = at = 0
+    size = len(buffer)
+    view = memoryview(buffer)
+    crc32, fields_of, place_of = zlib.crc32, _WHOLE.unpack_from, _PLACE.pack
+    epoch, sequence = (-1, 0) if last is None else (last.epoch, last.sequence)
+    epoch_max, sequence_max = (1 << 64, 0) if up_to is None else (up_to.epoch, up_to.sequence)
+    while size - at >= HEADER_BYTES:
+        magic, header_sum, payload_sum, length, count, its_epoch, first, its_head = fields_of(
+            buffer, at
+        )
+        seed = crc32(place_of(salt, offset + at))
+        payload_at = at + HEADER_BYTES
+        end = payload_at + length
+        if magic != MAGIC or crc32(view[at + _FIELDS_AT : payload_at], seed) != header_sum:
+            break
+        if end > size or crc32(view[payload_at:end], seed) != payload_sum or count < 1:
+            break
+        if first != (sequence + 1 if its_epoch == epoch else 1) or its_epoch < epoch:
+            break
+        its_last = first + count - 1
+        if its_epoch > epoch_max or (its_epoch == epoch_max and its_last > sequence_max):
+            break
+        epoch, sequence, head = its_epoch, its_last, its_head
+        begin, at = at, end
+    return Skimmed(begin, at, Position(epoch, sequence) if at else last, head)
 
 
 def frame_bytes(group: Group) -> int:

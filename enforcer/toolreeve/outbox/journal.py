@@ -14,29 +14,26 @@ from threading import Lock
 
 import structlog
 
-from toolreeve.audit import GENESIS, Position
-from toolreeve.outbox.error import DamageError, NoRoomError, OutboxError
+from toolreeve.audit import Position
+from toolreeve.outbox.error import NoRoomError, OutboxError
 from toolreeve.outbox.folder import lock_folder, open_folder
-from toolreeve.outbox.frame import BadFrame, Group, Tail, encode, frame_bytes, tail
+from toolreeve.outbox.frame import Group, encode, frame_bytes
 from toolreeve.outbox.host import HERE, Host
 from toolreeve.outbox.mark import Mark
-from toolreeve.outbox.reader import Reader, View, damage, reached, walk, words
+from toolreeve.outbox.reader import SLICE_BYTES, Reader, View, reached
 from toolreeve.outbox.retention import Retention
 from toolreeve.outbox.room import Room
 from toolreeve.outbox.segment import (
-    EVIDENCE,
     IDENTITY_BYTES,
     SALT_BYTES,
-    UNFINISHED,
     Identity,
     create,
     open_existing,
-    read_identity,
-    read_part,
-    segment_number,
     write_durably,
 )
 from toolreeve.outbox.settings import OutboxSettings
+from toolreeve.outbox.stock import take_stock
+from toolreeve.outbox.suspicion import suspect
 
 log = structlog.get_logger()
 
@@ -47,10 +44,16 @@ class Journal:
     """An opened folder. `write` belongs to one thread; the rest may be used by any."""
 
     def __init__(
-        self, folder: Path, *, owner: str, settings: OutboxSettings, host: Host = HERE
+        self,
+        folder: Path,
+        *,
+        owner: str,
+        settings: OutboxSettings,
+        whole: bool = True,
+        host: Host = HERE,
     ) -> None:
+        """See `Outbox.open`. Raises OutboxError: DamageError where a part that it reads is bad."""
         self.folder = folder
-        self.torn_bytes = 0
         self.retention = Retention()
         self._host = host
         self._owner = owner
@@ -67,7 +70,19 @@ class Journal:
             try:
                 self.mark = Mark(self._directory, host)
                 undo.callback(self.mark.close)
-                self.view = self._open()
+                found = take_stock(
+                    folder,
+                    self._directory,
+                    owner=owner,
+                    mark=self.mark,
+                    settings=settings,
+                    whole=whole,
+                    host=host,
+                )
+                self.view, self.torn_bytes = found.view, found.torn_bytes
+                if found.has_room:
+                    name = folder / found.view.segments[-1].name
+                    self._descriptor = open_existing(name, writable=True, host=host)
             except OSError as error:
                 raise OutboxError(
                     f"cannot be opened ({error})",
@@ -79,7 +94,18 @@ class Journal:
 
     def reader(self, after: Position | None) -> Reader:
         """Reads the groups behind `after`, also those that are written later."""
-        return Reader(self.folder, lambda: self.view, after, self._host)
+        return self.prover(after, slice_bytes=SLICE_BYTES)
+
+    def prover(self, after: Position | None, *, slice_bytes: int) -> Reader:
+        """The same, in pieces of another size."""
+        return Reader(
+            self.folder,
+            lambda: self.view,
+            after,
+            self._host,
+            on_damage=self._suspect,
+            slice_bytes=slice_bytes,
+        )
 
     def groups(self, after: Position | None) -> Iterator[Group]:
         """The groups behind `after` that are durable when they are reached."""
@@ -174,6 +200,10 @@ class Journal:
             self._descriptor = None
         self._directory = -1
         self._opened.close()
+
+    def _suspect(self) -> None:
+        if self._directory >= 0:
+            suspect(self._directory, self._host)
 
     def _written(self, segment: Identity) -> float:
         return self._host.stat(segment.name, dir_fd=self._directory).st_mtime
@@ -278,99 +308,3 @@ class Journal:
             folder=self.folder,
             segment=segment,
         )
-
-    # Opening
-
-    def _open(self) -> View:
-        segments = self._identities()
-        self._check_order(segments)
-        if not segments:
-            self._check_mark(segments, None)
-            return View((), 0, None, GENESIS)
-        view = self._find_end(segments)
-        self._check_mark(segments, view.last)
-        # Everything is read once, also what is published: damage must show now, while it can be
-        # set aside, and not when the history is asked for.
-        reader = Reader(self.folder, lambda: view, None, self._host)
-        while reader.read():
-            pass
-        if view.end < segments[-1].size:
-            name = self.folder / segments[-1].name
-            self._descriptor = open_existing(name, writable=True, host=self._host)
-        return view
-
-    def _identities(self) -> tuple[Identity, ...]:
-        names = sorted(self._host.listdir(self.folder))
-        for name in names:
-            if name.endswith(UNFINISHED):
-                self._host.unlink(name, dir_fd=self._directory)
-        return tuple(
-            read_identity(self.folder, name, owner=self._owner, host=self._host)
-            for name in names
-            if segment_number(name) is not None
-        )
-
-    def _check_order(self, segments: tuple[Identity, ...]) -> None:
-        for segment, behind in pairwise(segments):
-            if behind.number != segment.number + 1:
-                raise self._refusal(behind, "the segment before it is missing")
-            if not reached(segment.after, behind.after):
-                raise self._refusal(behind, "it begins earlier than the segment before it")
-        if segments and segments[0].number == 1 and segments[0].after and not segments[0].gap:
-            raise self._refusal(segments[0], "it is the first and does not begin the history")
-
-    def _check_mark(self, segments: tuple[Identity, ...], last: Position | None) -> None:
-        published = self.mark.position
-        if published is None:
-            if segments and segments[0].number > 1:  # trimmed, so there was a mark
-                log.warning("outbox.mark_lost", folder=str(self.folder))
-            return
-        if not reached(published, last):
-            raise DamageError(
-                f"{words(published)} was published, the last one here is {words(last)}",
-                remedy=EVIDENCE,
-                folder=self.folder,
-                segment=segments[-1].name if segments else None,
-            )
-        if not reached(segments[0].after, published):
-            raise self._refusal(segments[0], "segments before it are missing, not yet published")
-
-    def _refusal(self, segment: Identity, problem: str) -> DamageError:
-        return DamageError(
-            problem, remedy=EVIDENCE, folder=self.folder, segment=segment.name, offset=0
-        )
-
-    def _find_end(self, segments: tuple[Identity, ...]) -> View:
-        """Where the last segment's good groups end. A torn tail behind them is made zero."""
-        segment = segments[-1]
-        host = self._host
-        descriptor = open_existing(self.folder / segment.name, writable=True, host=host)
-        try:
-            buffer = read_part(descriptor, IDENTITY_BYTES, segment.size - IDENTITY_BYTES, host)
-            end, last, head = IDENTITY_BYTES, segment.after, segment.head
-            begin = end  # of the last group
-            try:
-                for group in walk(buffer, self.folder, segment, IDENTITY_BYTES, last):
-                    begin, end = end, end + frame_bytes(group)
-                    last, head = group.last, group.head
-            except BadFrame as bad:
-                kind, written = tail(buffer, end - IDENTITY_BYTES, salt=segment.salt, offset=end)
-                if kind is Tail.DAMAGED:
-                    raise damage(self.folder, segment.name, bad) from bad
-                if kind is Tail.TORN:
-                    log.warning(
-                        "outbox.torn_tail_cut", segment=segment.name, offset=end, size=written
-                    )
-                    write_durably(descriptor, [bytes(written)], end, host)
-                    self.torn_bytes = written
-            # Whoever wrote it may have been killed before it was durable, and then it may be in
-            # the kernel's memory alone. From here on somebody may be told of it.
-            host.fsync(self._directory)
-            if begin < end:
-                frame = buffer[begin - IDENTITY_BYTES : end - IDENTITY_BYTES]
-                write_durably(descriptor, [frame], begin, host)
-        except OSError as error:
-            raise self._disk_error(error, "opened", segment=segment.name) from error
-        finally:
-            host.close(descriptor)
-        return View(segments, end, last, head)

@@ -22,6 +22,7 @@ from toolreeve.outbox.salvage import (
     salvage,
     unreported,
 )
+from toolreeve.outbox.scrub import Scrub
 from toolreeve.outbox.segment import IDENTITY_BYTES, OWNER_BYTES_MAX
 from toolreeve.outbox.settings import OutboxSettings
 from toolreeve.outbox.standing import OutboxStatus, Recovered
@@ -88,9 +89,13 @@ class Outbox(Generic[R]):
         settings: OutboxSettings | None = None,
         reserved: "Callable[[S], bool]" = lambda _: False,
         on_durable: "Callable[[Group, Sequence[S]], None] | None" = None,
+        whole: bool = True,
         host: Host = HERE,
     ) -> "Outbox[S]":
         """Open or make the outbox in `folder`; read what is there and cut off a torn tail.
+
+        Where it need not be `whole`, only the last segment is read and what is not yet published:
+        damage elsewhere shows when it is read, as DamageError, and the next opening is whole.
 
         Records that are `reserved` are still taken where the room that is left is kept for them.
         `on_durable` hears of each new group and its records, on the loop, before those who wait.
@@ -98,8 +103,7 @@ class Outbox(Generic[R]):
         Raises OutboxError where another process works with it or where it belongs to another
         owner; then nothing is changed. Where something that was durable cannot be read any more
         the folder is set aside and what can be read goes on: see `Recovered.salvaged`, which says
-        so at each opening until `reported`.
-        Reads segments that are not wholly published, and the last one; keep it off a busy loop.
+        so at each opening until `reported`. Blocks on the disk; keep it off a busy loop.
         """
         settings = settings or OutboxSettings()
         if not 0 < len(owner.encode()) <= OWNER_BYTES_MAX:
@@ -112,7 +116,7 @@ class Outbox(Generic[R]):
             )
         finish_interrupted(folder, host)
         try:
-            journal = Journal(folder, owner=owner, settings=settings, host=host)
+            journal = Journal(folder, owner=owner, settings=settings, whole=whole, host=host)
         except DamageError as damaged:
             salvaged = salvage(folder, owner=owner, settings=settings, found=damaged, host=host)
             log.error(
@@ -139,6 +143,10 @@ class Outbox(Generic[R]):
         Segments older than `keep_seconds` may be gone, once what `keep_until` says has happened.
         """
         return self._journal.groups(after)
+
+    def scrub(self) -> Scrub:
+        """For whoever reads everything again and again while the outbox is at work."""
+        return Scrub(self._journal, self._host)
 
     def reported(self) -> None:
         """What `Recovered.salvaged` said is on record."""

@@ -7,13 +7,22 @@ from msgspec import Struct
 
 from toolreeve.audit import Position
 from toolreeve.outbox.error import DamageError, OutboxError
-from toolreeve.outbox.frame import HEADER_BYTES, BadFrame, Group, decode, frame_bytes, length_at
+from toolreeve.outbox.frame import (
+    HEADER_BYTES,
+    BadFrame,
+    Group,
+    decode,
+    frame_bytes,
+    length_at,
+    skim,
+)
 from toolreeve.outbox.host import HERE, Host
 from toolreeve.outbox.segment import (
     EVIDENCE,
     IDENTITY_BYTES,
     Identity,
     open_existing,
+    read_identity,
     read_part,
 )
 
@@ -33,44 +42,67 @@ class Reader:
     """Walks from behind `after` to the end that `view` names at each call.
 
     For one thread at a time. Raises OutboxError where a group that was durable cannot be read as
-    it was written.
+    it was written: DamageError where it is the disk that has changed it, after `on_damage`.
     """
 
     def __init__(
-        self, folder: Path, view: Callable[[], View], after: Position | None, host: Host = HERE
+        self,
+        folder: Path,
+        view: Callable[[], View],
+        after: Position | None,
+        host: Host = HERE,
+        *,
+        on_damage: Callable[[], None] = lambda: None,
+        slice_bytes: int = SLICE_BYTES,
     ) -> None:
         self._folder = folder
         self._view = view
         self._host = host
         self._after = after
+        self._on_damage = on_damage
+        self._slice_bytes = slice_bytes
         self._segment: Identity | None = None
         self._offset = IDENTITY_BYTES
         self._last: Position | None = None
         self._head = b""
 
     def read(self) -> list[Group]:
-        """The next groups, about SLICE_BYTES of them; none where the end is reached for now."""
-        while True:
-            view = self._view()
-            if not view.segments:
-                return []
-            segment = self._current(view.segments)
-            behind = _behind(view.segments, segment)
-            limit = view.end if behind is None else behind.previous_end
+        """The next groups, about a slice of them; none where the end is reached for now."""
+        while (groups := self._step(wanted=True)) is not None:
+            if groups:
+                return groups
+        return []
+
+    def prove(self) -> bool:
+        """Only see that the next slice is as it was written. False where there is none for now.
+
+        Begins with the first group of the segment that holds `after`.
+        """
+        return self._step(wanted=False) is not None
+
+    def _step(self, *, wanted: bool) -> list[Group] | None:
+        """Go on by one slice or into the next segment. None: there is nothing further for now."""
+        view = self._view()
+        if not view.segments:
+            return None
+        segment = self._current(view.segments)
+        behind = _behind(view.segments, segment)
+        limit = view.end if behind is None else behind.previous_end
+        try:
             if self._offset < limit:
-                try:
-                    groups = self._slice(segment, limit)
-                except FileNotFoundError as error:
-                    if segment.number >= self._view().segments[0].number:
-                        raise self._unreadable(segment, error) from error
-                    continue  # trimmed just now
-                if groups:
-                    return groups
-            elif behind is None:
-                return []
-            else:
-                self._check_seam(segment, behind)
-                self._enter(behind)
+                return self._slice(segment, limit, wanted=wanted)
+            if behind is None:
+                return None
+            self._check_seam(segment, behind)
+        except FileNotFoundError as error:
+            if segment.number >= self._view().segments[0].number:
+                raise self._unreadable(segment, error) from error
+            return []  # trimmed just now
+        except DamageError:
+            self._on_damage()
+            raise
+        self._enter(behind)
+        return []
 
     def _current(self, segments: tuple[Identity, ...]) -> Identity:
         if self._segment is None:
@@ -87,26 +119,60 @@ class Reader:
         self._last = segment.after
         self._head = segment.head
 
-    def _slice(self, segment: Identity, limit: int) -> list[Group]:
+    def _slice(self, segment: Identity, limit: int, *, wanted: bool) -> list[Group]:
         """Groups from here on that are wanted; moves on in any case. Empty: none was wanted."""
-        length = min(SLICE_BYTES, limit - self._offset)
+        if not wanted and self._offset == IDENTITY_BYTES:
+            self._check_identity(segment)
+        length = min(self._slice_bytes, limit - self._offset)
         buffer = self._bytes(segment, length)
         needed = length_at(buffer, 0, salt=segment.salt, offset=self._offset)
         if needed is not None and length < needed <= limit - self._offset:
             buffer = self._bytes(segment, needed)
-        wanted: list[Group] = []
+        groups: list[Group] = []
         begin = self._offset
+        if not (wanted and reached(self._after, self._last)):
+            self._skim(buffer, segment, self._after if wanted else None)
         try:
-            for group in walk(buffer, self._folder, segment, begin, self._last):
+            at = self._offset - begin
+            for group in walk(buffer, self._folder, segment, begin, self._last, at=at):
                 self._offset += frame_bytes(group)
                 self._last, self._head = group.last, group.head
-                if not reached(group.last, self._after):
-                    wanted.append(group)
+                groups.append(group)
         except BadFrame as bad:
             cut_short = begin + len(buffer) < limit and self._cut_short(buffer, segment, begin)
             if not (cut_short and self._offset > begin):
                 raise damage(self._folder, segment.name, bad) from bad
-        return wanted
+        return groups
+
+    def _skim(self, buffer: bytes, segment: Identity, up_to: Position | None) -> None:
+        """Go on over what nobody wants to have."""
+        begin = self._offset
+        skimmed = skim(
+            buffer,
+            salt=segment.salt,
+            offset=begin,
+            last=self._last,
+            head=self._head,
+            up_to=up_to,
+        )
+        self._offset += skimmed.at
+        self._last, self._head = skimmed.last, skimmed.head
+
+    def _check_identity(self, segment: Identity) -> None:
+        try:
+            there = read_identity(self._folder, segment.name, owner=segment.owner, host=self._host)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._unreadable(segment, error) from error
+        if there != segment:
+            raise DamageError(
+                "its identity header is not the one that was read when the outbox was opened",
+                remedy=EVIDENCE,
+                folder=self._folder,
+                segment=segment.name,
+                offset=0,
+            )
 
     def _cut_short(self, buffer: bytes, segment: Identity, begin: int) -> bool:
         """Whether the frame here is only cut off by the end of the slice."""
@@ -152,14 +218,19 @@ class Reader:
 
 
 def walk(
-    buffer: bytes, folder: Path, segment: Identity, offset: int, last: Position | None
+    buffer: bytes,
+    folder: Path,
+    segment: Identity,
+    offset: int,
+    last: Position | None,
+    *,
+    at: int = 0,
 ) -> Iterator[Group]:
-    """The groups in `buffer`, which begins at `offset` of the segment, behind position `last`.
+    """The groups from `buffer[at]` on, behind position `last`; `buffer` begins at `offset`.
 
     Raises BadFrame where no good frame stands before the buffer's end, OutboxError where a good
     frame stands in a place that is not its own.
     """
-    at = 0
     while at < len(buffer):
         group = decode(buffer, at, salt=segment.salt, offset=offset + at)
         if not _follows(last, group):

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from toolreeve.audit import Position
 from toolreeve.outbox.error import DamageError, OutboxError
 from toolreeve.outbox.frame import BadFrame, Group, Tail, decode, frame_bytes, next_frame, tail
-from toolreeve.outbox.host import HERE, Host, settle
+from toolreeve.outbox.host import HERE, Host, make_folder, settle
 from toolreeve.outbox.journal import Journal
 from toolreeve.outbox.reader import words
 from toolreeve.outbox.segment import (
@@ -107,6 +107,57 @@ def salvage(
         ) from error
     finally:
         host.close(lock)
+    return done
+
+
+def keep_evidence(
+    folder: Path,
+    segment: Identity,
+    limit: int,
+    *,
+    before: Position | None,
+    found: DamageError,
+    host: Host = HERE,
+) -> Salvage:
+    """Copy a segment that was found damaged while others work with the folder; say what is lost.
+
+    `limit` is where its groups end, `before` what comes next in the history. The folder stays as it
+    is. Raises OSError.
+    """
+    evidence = _free(folder, host)
+    make_folder(evidence, host)
+    source = open_existing(folder / segment.name, host=host)
+    try:
+        content = read_part(source, 0, segment.size, host)
+    finally:
+        host.close(source)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    target = host.open(evidence / segment.name, flags, 0o600)
+    try:
+        write_durably(target, [content], 0, host)
+        host.fsync(target)
+    finally:
+        host.close(target)
+    settle(evidence, host)
+    lost: list[Lost] = []
+    bad: Lost | None = None
+    last, groups = segment.after, 0
+    for one in _groups(folder, segment, limit, last=False, host=host):
+        if isinstance(one, Lost):
+            bad = bad or one
+            continue
+        if bad is not None:
+            lost.append(replace(bad, after=last, before=one.first))
+            bad = None
+        last, groups = one.last, groups + 1
+    if bad is not None:
+        lost.append(replace(bad, after=last, before=before))
+    elif not lost:  # every group proves itself, and the next opening may not find one of them
+        whole = _lost(segment.name, found.offset or 0, found.problem)
+        lost.append(replace(whole, after=segment.after, before=before))
+    earlier = unreported(folder, host)
+    done = Salvage(evidence.name, (*(() if earlier is None else earlier.lost), *lost), groups)
+    _remember(folder, done, host)
     return done
 
 

@@ -14,6 +14,10 @@ POLICY = {
     "told), `shadow` (calls pass silently). What would have been decided is always recorded.",
     "pin": "What becomes of tools whose definition is not the approved one: `observe` records and "
     "alerts, `enforce` refuses them and takes them out of `tools/list` too, `off` does not look.",
+    "max_staleness": "After how long without its control plane an enforcer takes the policy for "
+    "stale: `minute`, `hour`, `day`, or seconds. Without it, never.",
+    "on_stale": "What becomes of calls while the policy is stale: `keep` decides as before, "
+    "`deny_writes` refuses all tools but those that only read, `deny_all` refuses every call.",
     "methods": "What requests other than tool calls get, by their method; `default` decides the "
     "rest.",
     "dispatch": "How a meta-tool names the operation that it means, by the tool's wire name.",
@@ -61,17 +65,21 @@ LIMIT = {
     "window": "Over what span: `minute`, `hour`, `day`, or seconds.",
     "max": "How many calls one window holds, or how much of `amount`. 0 refuses every call.",
     "scope": "Whose calls share the count: one `grant`, one `session`, all calls to one `server`, "
-    "or all calls through the `enforcer`.",
+    "all calls through the `enforcer`, or all calls to one server through the whole `fleet`.",
     "align": "`sliding`: no span of this length ever holds more. `calendar`: each minute, hour or "
     "day (UTC) begins anew.",
     "by": "JSON Pointers into the effective arguments: one count for each combination of values.",
     "amount": "JSON Pointer to the number that counts, instead of 1 a call. Anything but a number "
     "of 0 or more refuses the call.",
     "refund_on": "Endings that give back what the call counted.",
+    "on_partition": "What an enforcer does that cannot reach the count it shares with its fleet: "
+    "`deny`, or go on with a `safe_share` that nobody else has.",
+    "shares": "Into how many equal shares `max` may be split for `safe_share`.",
 }
 APPROVAL = {
     "timeout": "How long an approval may take: `90s`, `10m`, `2h`, `1d`.",
     "approvers": "Who may approve. Without it, any operator may.",
+    "count": "How many of them must approve.",
 }
 DISPATCH = {
     "name": "JSON Pointer to the operation's name in the meta-tool's arguments.",

@@ -1,7 +1,10 @@
 """Document to policy: each key is checked, and everything that is wrong is noted."""
 
+from collections.abc import Mapping
+
 from toolreeve.policy import keys
-from toolreeve.policy.model import Default, Dispatch, Limit, Mode, Pinning, Policy
+from toolreeve.policy.limits import SECOND_NS, read_window
+from toolreeve.policy.model import Default, Dispatch, Limit, Mode, OnStale, Pinning, Policy
 from toolreeve.policy.reader import Reader
 from toolreeve.policy.rules import read_all_tools, read_tools
 from toolreeve.policy.text import Path
@@ -27,6 +30,7 @@ def read_policy(reader: Reader, value: object, canonical: bytes) -> Policy | Non
     pin = None
     if "pin" in members:
         pin = reader.choice(members["pin"], ("pin",), keys.PINNINGS)
+    stale_after, on_stale = _read_staleness(reader, members)
     name = reader.name(members["name"], ("name",)) if "name" in members else None
     if "description" in members:
         reader.text(members["description"], ("description",))
@@ -52,6 +56,8 @@ def read_policy(reader: Reader, value: object, canonical: bytes) -> Policy | Non
         default=Default(default),
         mode=Mode.ENFORCE if mode is None else Mode(mode),
         pin=Pinning.OBSERVE if pin is None else Pinning(pin),
+        stale_after_ns=None if stale_after is None else stale_after * SECOND_NS,
+        on_stale=OnStale(on_stale),
         hide=hide,
         dispatch=dispatch,
         methods=methods,
@@ -59,6 +65,20 @@ def read_policy(reader: Reader, value: object, canonical: bytes) -> Policy | Non
         tools=tools,
         canonical=canonical,
     )
+
+
+def _read_staleness(reader: Reader, members: Mapping[str, object]) -> tuple[int | None, str]:
+    """After how many seconds, and what then."""
+    path: Path = ("max_staleness",)
+    seconds = None
+    if "max_staleness" in members:
+        seconds = read_window(reader, members["max_staleness"], path)
+    if "on_stale" not in members:
+        return seconds, OnStale.KEEP.value
+    if "max_staleness" not in members:
+        remedy = 'add "max_staleness": "hour"'
+        reader.complain(("on_stale",), "nothing says when it is stale", remedy, at_key=True)
+    return seconds, reader.choice(members["on_stale"], ("on_stale",), keys.ON_STALE) or "keep"
 
 
 def _read_methods(reader: Reader, value: object) -> tuple[tuple[str, Default], ...]:

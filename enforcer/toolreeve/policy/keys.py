@@ -1,6 +1,17 @@
 """The keys and bounds of a policy document, in one place: the reader and the schema use them."""
 
-from toolreeve.policy.model import Action, Align, Default, Mode, Op, Pinning, Refund, Scope
+from toolreeve.policy.model import (
+    Action,
+    Align,
+    Default,
+    Mode,
+    OnPartition,
+    OnStale,
+    Op,
+    Pinning,
+    Refund,
+    Scope,
+)
 
 POLICY_KEYS = (
     "$schema",
@@ -10,6 +21,8 @@ POLICY_KEYS = (
     "default",
     "mode",
     "pin",
+    "max_staleness",
+    "on_stale",
     "hide",
     "dispatch",
     "methods",
@@ -30,8 +43,19 @@ RULE_KEYS = (
 ALL_TOOLS_KEYS = ("description", "require", "deny_if", "limits")
 CLAUSE_KEYS = ("conditions", "on_deny")
 CONDITION_KEYS = ("path", "op", "value", "on_missing")
-LIMIT_KEYS = ("counter", "window", "max", "scope", "align", "by", "amount", "refund_on")
-APPROVAL_KEYS = ("timeout", "approvers")
+LIMIT_KEYS = (
+    "counter",
+    "window",
+    "max",
+    "scope",
+    "align",
+    "by",
+    "amount",
+    "refund_on",
+    "on_partition",
+    "shares",
+)
+APPROVAL_KEYS = ("timeout", "approvers", "count")
 DISPATCH_KEYS = ("name", "arguments", "group", "prefix")
 
 # Keys of other dialects, with what to do about them here.
@@ -49,9 +73,11 @@ VERSIONS = ("1",)
 DEFAULTS = tuple(choice.value for choice in Default)
 MODES = tuple(choice.value for choice in Mode)
 PINNINGS = tuple(choice.value for choice in Pinning)
+ON_STALE = tuple(choice.value for choice in OnStale)
 ACTIONS = tuple(choice.value for choice in Action)
 SCOPES = tuple(choice.value for choice in Scope)
 ALIGNS = tuple(choice.value for choice in Align)
+ON_PARTITION = tuple(choice.value for choice in OnPartition)
 REFUNDS = tuple(choice.value for choice in Refund)
 OPS = tuple(choice.value for choice in Op)
 ON_MISSING = ("deny", "ignore")
@@ -71,9 +97,11 @@ MAXIMUM_MAX = 1_000_000_000_000
 CALLS_MAX = 100_000
 WINDOW_SECONDS_MAX = 366 * 86_400
 APPROVAL_SECONDS_MAX = 30 * 86_400
+APPROVALS_MAX = 16
 CONDITIONS_MAX = 100
 CHOICES_MAX = 1_000
 BY_MAX = 4
+SHARES_MAX = 1_000
 ENTRIES_MAX = 10_000
 
 NAME_PATTERN = r"^[^\u0000-\u001f\u007f]+$"

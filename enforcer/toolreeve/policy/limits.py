@@ -1,9 +1,10 @@
 """`limits`: what may be counted, read from a document."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from toolreeve.policy import keys
-from toolreeve.policy.model import Align, Limit, Refund, Scope
+from toolreeve.policy.model import Align, Limit, OnPartition, Refund, Scope
 from toolreeve.policy.pointer import write_pointer
 from toolreeve.policy.reader import Reader, kind_of
 from toolreeve.policy.text import Path
@@ -42,7 +43,7 @@ def _read_limit(
     if "counter" in members:
         counter = reader.name(members["counter"], (*path, "counter"))
     if "window" in members:
-        window = _read_window(reader, members["window"], (*path, "window"))
+        window = read_window(reader, members["window"], (*path, "window"))
     if "max" in members:
         spends = "amount" in members
         maximum = _read_maximum(reader, members["max"], (*path, "max"), spends=spends)
@@ -54,6 +55,7 @@ def _read_limit(
         align = reader.choice(members["align"], (*path, "align"), keys.ALIGNS)
     by = _read_by(reader, members.get("by", []), (*path, "by"))
     refund_on = _read_refunds(reader, members.get("refund_on", []), (*path, "refund_on"))
+    shares = _read_shares(reader, members, path, scope, None if amount else maximum)
     if counter is None or window is None or maximum is None or scope is None or align is None:
         return None
     limit = Limit(
@@ -65,6 +67,7 @@ def _read_limit(
         by=by,
         amount=amount,
         refund_on=refund_on,
+        shares=shares,
         pointer=write_pointer(path),
     )
     first = counters.setdefault(counter, limit)
@@ -78,10 +81,11 @@ def _read_limit(
 def _meaning(limit: Limit) -> tuple[object, ...]:
     """What makes two limits one counter."""
     spends = limit.amount is not None
-    return limit.window_ns, limit.maximum, limit.scope, limit.align, limit.by, spends
+    return limit.window_ns, limit.maximum, limit.scope, limit.align, limit.by, spends, limit.shares
 
 
-def _read_window(reader: Reader, value: object, path: Path) -> int | None:
+def read_window(reader: Reader, value: object, path: Path) -> int | None:
+    """Seconds, as a number or in words."""
     if isinstance(value, str):
         word = reader.choice(value, path, tuple(keys.WINDOWS))
         return None if word is None else keys.WINDOWS[word]
@@ -113,6 +117,41 @@ def _read_by(reader: Reader, value: object, path: Path) -> tuple[str, ...]:
     if len(set(pointers)) != len(pointers):
         reader.complain(path, "a pointer stands here twice", "keep one of them")
     return tuple(pointers)
+
+
+def _read_shares(
+    reader: Reader,
+    members: Mapping[str, object],
+    path: Path,
+    scope: str | None,
+    calls: Decimal | None,
+) -> int:
+    """Into how many shares a limit may be split; 0 where an enforcer that is cut off has none."""
+    wanted = OnPartition.DENY.value
+    if "on_partition" in members:
+        place = (*path, "on_partition")
+        wanted = reader.choice(members["on_partition"], place, keys.ON_PARTITION) or wanted
+    shares = 0
+    if "shares" in members:
+        place = (*path, "shares")
+        shares = reader.integer(members["shares"], place, 1, keys.SHARES_MAX) or 0
+    splits = wanted == OnPartition.SAFE_SHARE.value
+    if splits and "shares" not in members:
+        reader.missing(path, "shares", 'add "shares": 10, for up to ten enforcers')
+    if "shares" in members and not splits:
+        remedy = 'add "on_partition": "safe_share", or remove it'
+        reader.complain((*path, "shares"), '"shares" is of use to a safe share only', remedy)
+    if splits and scope not in {None, Scope.FLEET.value, Scope.GRANT.value}:
+        problem = f'a limit for each "{scope}" is shared by nobody'
+        remedy = 'remove it, or write "scope": "fleet"'
+        reader.complain((*path, "on_partition"), problem, remedy)
+    if splits and calls is not None and calls < shares:
+        problem = f"each of {shares} shares of {calls} is less than one call"
+        reader.complain((*path, "shares"), problem, 'raise "max", or lower "shares"')
+    if splits and members.get("align") == Align.CALENDAR.value:
+        remedy = 'remove "align", or write "on_partition": "deny"'
+        reader.complain((*path, "on_partition"), "calendar windows have no shares", remedy)
+    return shares if splits else 0
 
 
 def _read_refunds(reader: Reader, value: object, path: Path) -> frozenset[Refund]:

@@ -48,7 +48,7 @@ def _leaves_idle(tight: Limit, wide: Limit) -> bool:
     """
     if tight is wide or tight.counter == wide.counter or tight.amount != wide.amount:
         return False
-    if not set(tight.by) <= set(wide.by) or _WIDTH.index(tight.scope) < _WIDTH.index(wide.scope):
+    if not set(tight.by) <= set(wide.by) or not _counts_as_much(tight.scope, wide.scope):
         return False
     if tight.refund_on - wide.refund_on:
         return False  # what is given back leaves room that the wide one does not see
@@ -59,3 +59,14 @@ def _leaves_idle(tight: Limit, wide: Limit) -> bool:
         return False
     # Just as tight: of two that are equal the later one is idle.
     return tight.pointer < wide.pointer or tight.window_ns != wide.window_ns
+
+
+def _counts_as_much(tight: Scope, wide: Scope) -> bool:
+    """Whether whatever counts under `wide` counts under `tight` too.
+
+    The fleet counts one server over all enforcers, and an enforcer all its servers: neither is
+    part of the other.
+    """
+    if tight is Scope.FLEET:
+        return wide is not Scope.ENFORCER
+    return wide is not Scope.FLEET and _WIDTH.index(tight) >= _WIDTH.index(wide)

@@ -35,6 +35,14 @@ class Pinning(Enum):
     ENFORCE = "enforce"
 
 
+class OnStale(Enum):
+    """What becomes of calls at an enforcer that has not heard of its control plane for too long."""
+
+    KEEP = "keep"
+    DENY_WRITES = "deny_writes"
+    DENY_ALL = "deny_all"
+
+
 class Action(Enum):
     """What a rule does with a call, before its conditions and limits."""
 
@@ -50,6 +58,7 @@ class Scope(Enum):
     SESSION = "session"
     SERVER = "server"
     ENFORCER = "enforcer"
+    FLEET = "fleet"
 
 
 class Align(Enum):
@@ -60,6 +69,13 @@ class Align(Enum):
 
     SLIDING = "sliding"
     CALENDAR = "calendar"
+
+
+class OnPartition(Enum):
+    """What an enforcer does that is cut off from the ledger of a limit the fleet shares."""
+
+    DENY = "deny"
+    SAFE_SHARE = "safe_share"
 
 
 class Refund(Enum):
@@ -123,7 +139,8 @@ class Limit(Struct, frozen=True, kw_only=True):
     """No window ever holds more than `maximum` of what is counted under `counter`.
 
     Counted is each admitted call, or what stands at the pointer `amount`. `by` are pointers into
-    the effective arguments: one count for each combination of their values.
+    the effective arguments: one count for each combination of their values. Of a limit that the
+    fleet shares, an enforcer that is cut off may count one of so many equal `shares`; 0: nothing.
     """
 
     counter: str
@@ -134,14 +151,16 @@ class Limit(Struct, frozen=True, kw_only=True):
     by: tuple[str, ...] = ()
     amount: str | None = None
     refund_on: frozenset[Refund] = frozenset()
+    shares: int = 0
     pointer: str
 
 
 class Approval(Struct, frozen=True, kw_only=True):
-    """Who decides about a call, and how long they may take."""
+    """Who decides about a call, how many must agree, and how long they may take."""
 
     timeout_ns: int
     approvers: tuple[str, ...] = ()
+    count: int = 1
 
 
 class ToolRule(Struct, frozen=True, kw_only=True):
@@ -178,13 +197,18 @@ class Dispatch(Struct, frozen=True, kw_only=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """A whole policy. `canonical` are the bytes that name it."""
+    """A whole policy. `canonical` are the bytes that name it.
+
+    `stale_after_ns` is None where it never gets stale.
+    """
 
     version: str
     name: str = ""
     default: Default
     mode: Mode = Mode.ENFORCE
     pin: Pinning = Pinning.OBSERVE
+    stale_after_ns: int | None = None
+    on_stale: OnStale = OnStale.KEEP
     hide: tuple[str, ...] = ()
     dispatch: tuple[Dispatch, ...] = ()
     methods: tuple[tuple[str, Default], ...] = ()

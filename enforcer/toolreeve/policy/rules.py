@@ -117,7 +117,14 @@ def _read_approval(reader: Reader, value: object, path: Path) -> Approval:
         )
         if (name := reader.name(item, place)) is not None
     )
-    return Approval(timeout_ns=seconds * SECOND_NS, approvers=approvers)
+    count = 1
+    if "count" in members:
+        place = (*path, "count")
+        count = reader.integer(members["count"], place, 1, keys.APPROVALS_MAX) or count
+        if approvers and count > len(set(approvers)):
+            problem = f"{count} must approve, and {len(set(approvers))} may"
+            reader.complain(place, problem, "name more approvers, or ask for fewer")
+    return Approval(timeout_ns=seconds * SECOND_NS, approvers=approvers, count=count)
 
 
 def _read_duration(reader: Reader, value: object, path: Path) -> int | None:

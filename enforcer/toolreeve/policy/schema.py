@@ -18,6 +18,7 @@ BEYOND = {
     "pattern": "a `regex` that is no RE2 expression",
     "arguments": "`arguments` that is no JSON Schema, or refers to something outside itself",
     "duration": "an approval's `timeout` longer than 30 days",
+    "approvers": "an approval's `count` above the number of its `approvers`",
     "whole": "a whole number written with a fraction: 60.0",
     "finite": "numbers of more than 64 digits, or too large to be finite",
 }
@@ -46,6 +47,13 @@ def policy_schema() -> Schema:
                 "default": {"enum": list(keys.DEFAULTS)},
                 "mode": {"enum": list(keys.MODES), "default": "enforce"},
                 "pin": {"enum": list(keys.PINNINGS), "default": "observe"},
+                "max_staleness": {
+                    "anyOf": [
+                        {"enum": list(keys.WINDOWS)},
+                        {"type": "integer", "minimum": 1, "maximum": keys.WINDOW_SECONDS_MAX},
+                    ]
+                },
+                "on_stale": {"enum": list(keys.ON_STALE), "default": "keep"},
                 "methods": {
                     "type": "object",
                     "propertyNames": {
@@ -82,6 +90,7 @@ def policy_schema() -> Schema:
             },
             required=("version", "default"),
         ),
+        "dependencies": {"on_stale": ["max_staleness"]},
         "definitions": {
             "name": _string(keys.NAME_CHARACTERS_MAX),
             "line": _string(keys.TEXT_CHARACTERS_MAX),
@@ -130,6 +139,12 @@ def policy_schema() -> Schema:
                         "default": "10m",
                     },
                     "approvers": _list(_ref("name"), most=keys.CONDITIONS_MAX),
+                    "count": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "maximum": keys.APPROVALS_MAX,
+                        "default": 1,
+                    },
                 },
             ),
             "dispatch": _object(
@@ -220,6 +235,8 @@ def _limit() -> Schema:
             "by": {**_list(_ref("pointer"), most=keys.BY_MAX), "uniqueItems": True},
             "amount": _ref("pointer"),
             "refund_on": _list({"enum": list(keys.REFUNDS)}, most=len(keys.REFUNDS)),
+            "on_partition": {"enum": list(keys.ON_PARTITION), "default": "deny"},
+            "shares": {"type": "integer", "minimum": 1, "maximum": keys.SHARES_MAX},
         },
         required=("counter", "window", "max"),
     )

@@ -38,7 +38,9 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
 
     `sequence` rises with every manifest of a server; an enforcer takes none below the highest it
     has seen. `size` is the length of the revision's canonical bytes. Times are nanoseconds since
-    1970 UTC; `expires_ns` 0 means never. `rollout` and `cohort` are empty outside a rollout.
+    1970 UTC; `expires_ns` 0 means never. During a rollout, `rollout` is its id, `cohort` says whom
+    the manifest is for (see `toolreeve.policy.cohort`), and `previous` is the revision to compare
+    with. `break_glass` says who went past a rollout, and why.
     """
 
     policy: str
@@ -50,6 +52,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
     expires_ns: int = 0
     rollout: str = ""
     cohort: str = ""
+    previous: str = ""
+    break_glass: str = ""
 
 
 class EnvelopeSignature(Struct, frozen=True):
@@ -145,12 +149,30 @@ class SigningKey:
         """Sign: 64 bytes."""
         return self._key.sign(message)
 
+    def envelope(self, manifest: "Manifest") -> "Envelope":
+        """The manifest in a signed envelope."""
+        return sign_manifest(manifest, self)
+
 
 def sign_manifest(manifest: Manifest, key: SigningKey) -> Envelope:
     """Put a manifest into a signed envelope."""
-    payload = msgspec.json.encode(manifest, order="sorted")
-    signature = key.sign(_pre_authentication(PAYLOAD_TYPE, payload))
-    return Envelope(payload=payload, signatures=(EnvelopeSignature(key.public.key_id, signature),))
+    payload = envelope_of(manifest).payload
+    return attach(payload, key.public, key.sign(signed_bytes(payload)))
+
+
+def attach(payload: bytes, key: PublicKey, signature: bytes) -> Envelope:
+    """A manifest's bytes with the signature that `key` checks."""
+    return Envelope(payload=payload, signatures=(EnvelopeSignature(key.key_id, signature),))
+
+
+def envelope_of(manifest: Manifest) -> Envelope:
+    """A manifest's canonical bytes in an envelope that nobody has signed yet."""
+    return Envelope(payload=msgspec.json.encode(manifest, order="sorted"), signatures=())
+
+
+def signed_bytes(payload: bytes) -> bytes:
+    """What a signature over a manifest's bytes is made over."""
+    return _pre_authentication(PAYLOAD_TYPE, payload)
 
 
 def verify_manifest(envelope: Envelope, keys: Collection[PublicKey]) -> Manifest:
@@ -168,6 +190,11 @@ def verify_manifest(envelope: Envelope, keys: Collection[PublicKey]) -> Manifest
         for signed in envelope.signatures
     ):
         raise ManifestRefused("signature", "no pinned key has signed this manifest")
+    return read_manifest(envelope)
+
+
+def read_manifest(envelope: Envelope) -> Manifest:
+    """The manifest inside, whoever has signed it. Raises ManifestRefused: "manifest"."""
     try:
         return msgspec.json.decode(envelope.payload, type=Manifest)
     except msgspec.MsgspecError as error:

@@ -8,7 +8,7 @@ the id free, and then the gate. Each "no" is recorded before it is said.
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -21,7 +21,7 @@ from toolreeve.proxy.answers import (
     refused_answer,
 )
 from toolreeve.proxy.exchange import Exchange, Upstream
-from toolreeve.proxy.gate import BadRequest, Caller, Gate, ToolCall
+from toolreeve.proxy.gate import BadRequest, Caller, Gate, Stranger, ToolCall
 from toolreeve.proxy.http_reply import HttpReply
 from toolreeve.proxy.http_request import HttpBounds, HttpRequest
 from toolreeve.proxy.mcp_headers import (
@@ -47,6 +47,7 @@ log = structlog.get_logger()
 _HEALTH: Final = b"/healthz"
 _ALLOW: Final = ((b"allow", b"GET, POST, DELETE"), *JSON_HEADERS)
 _ALLOW_POST: Final = ((b"allow", b"POST"), *JSON_HEADERS)
+UNAUTHORIZED: Final = 401
 _CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="toolreeve"'), *JSON_HEADERS)
 _NOBODY: Final = (Element(),)
 
@@ -63,6 +64,7 @@ class Endpoint:
     ) -> None:
         self._gate = gate
         self._streams = Streams(streams_per_grant_max)
+        self._listening: dict[asyncio.Task[Any], tuple[str, Caller]] = {}
         self._servers = {
             f"/{name}/mcp".encode(): _Server(name, upstream) for name, upstream in upstreams.items()
         }
@@ -73,14 +75,18 @@ class Endpoint:
             if request.path == _HEALTH and request.method in (b"GET", b"HEAD"):
                 return None if request.bodiless else _NO_BODY
             return _NO_SERVER
-        request.caller = self._gate.authenticate(server.name, request.text(b"authorization"))
-        return _UNAUTHENTICATED if request.caller is None else None
+        who = self._gate.authenticate(server.name, request.text(b"authorization"))
+        if isinstance(who, Stranger):
+            return _turned_away(who)
+        request.caller = who
+        return None
 
     def __call__(self, request: HttpRequest, reply: HttpReply) -> Work:
         server = self._servers.get(request.path)
         caller = request.caller
         if request.refused is not None:
-            headers = _CHALLENGE if request.refused is _UNAUTHENTICATED else JSON_HEADERS
+            turned_away = request.refused.http_status == UNAUTHORIZED
+            headers = _CHALLENGE if turned_away else JSON_HEADERS
             return self._refuse(request, reply, server, caller, request.refused, headers=headers)
         if server is None or caller is None:
             return _healthy(reply)
@@ -148,10 +154,20 @@ class Endpoint:
             await self._refuse(exchange.request, exchange.reply, server, exchange.caller, refused)
             return
         exchange.request.endless = True
+        task = asyncio.current_task()
+        assert task is not None
+        self._listening[task] = (server.name, exchange.caller)
         try:
             await follow(exchange)
         finally:
+            del self._listening[task]
             self._streams.end(grant)
+
+    def put_out(self) -> None:
+        """End the streams of those who may not stay: a grant was revoked, or has run out."""
+        for task, (server, caller) in self._listening.items():
+            if not self._gate.may_stay(server, caller):
+                task.cancel()
 
     def _check(
         self, request: HttpRequest, server: "_Server", caller: Caller, message: Message
@@ -297,12 +313,15 @@ _NO_SESSION: Final = Refused(
 _NO_BODY: Final = Refused(
     code="body_size", reason="a question about health has no body", http_status=413
 )
-_UNAUTHENTICATED: Final = Refused(
-    code="unauthenticated",
-    reason="present a grant for this server as a bearer token",
-    http_status=401,
-    rpc_code=UNAUTHENTICATED,
-)
+
+
+def _turned_away(stranger: Stranger) -> Refused:
+    return Refused(
+        code=stranger.code,
+        reason=stranger.reason,
+        http_status=UNAUTHORIZED,
+        rpc_code=UNAUTHENTICATED,
+    )
 
 
 def _session(request: HttpRequest, server: _Server, caller: Caller) -> Session | Refused | None:

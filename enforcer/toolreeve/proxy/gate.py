@@ -23,6 +23,13 @@ class Caller(msgspec.Struct, frozen=True):
     agent: str
 
 
+class Stranger(msgspec.Struct, frozen=True):
+    """Nobody who may come in: why, as a stable word and for whoever asked."""
+
+    code: str
+    reason: str
+
+
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call as it stood on the wire."""
 
@@ -91,6 +98,18 @@ class BadAnswer(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
 
 
+class Held(Protocol):
+    """A call that waits for a person, for longer than a decision takes to be written."""
+
+    def follow(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` called from time to time, with a sentence for whoever waits."""
+        ...
+
+    def leave(self) -> None:
+        """Nobody waits for the answer any more: nothing is to be forwarded."""
+        ...
+
+
 class Asked(Protocol):
     """A call that is being decided."""
 
@@ -102,6 +121,11 @@ class Asked(Protocol):
         """
         ...
 
+    @property
+    def held(self) -> Held | None:
+        """Set where the call waits for a person."""
+        ...
+
     def verdict(self) -> Forward | Refusal:
         """What was decided; asked for once, as soon as it is `written`."""
         ...
@@ -110,12 +134,16 @@ class Asked(Protocol):
 class Gate(Protocol):
     """Implemented by the process; the proxy calls it from one event loop only."""
 
-    def authenticate(self, server: str, authorization: str | None) -> Caller | None:
-        """Say whose credential this is; None refuses the request with 401.
+    def authenticate(self, server: str, authorization: str | None) -> Caller | Stranger:
+        """Say whose credential this is; a Stranger's request is refused with 401.
 
         `authorization` is the header as it came, or on stdio None. The refusal is recorded
         through `refused`, so there is nothing to record here.
         """
+        ...
+
+    def may_stay(self, server: str, caller: Caller) -> bool:
+        """Whether somebody who was let in may go on reading a stream without end."""
         ...
 
     def decide(self, call: ToolCall) -> Asked:

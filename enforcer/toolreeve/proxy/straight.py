@@ -22,7 +22,9 @@ from toolreeve.proxy.gate import Asked, Gate, Refusal
 from toolreeve.proxy.http_client import HttpResponse
 from toolreeve.proxy.http_reply import HttpReply
 from toolreeve.proxy.http_request import HttpRequest
+from toolreeve.proxy.progress import report
 from toolreeve.proxy.seen import Flight
+from toolreeve.proxy.sse import message_event
 
 log = structlog.get_logger()
 
@@ -55,6 +57,11 @@ class Straight:
 
     def begin(self, done: Callable[[], None]) -> None:
         self._done = done
+        held = self._asked.held
+        if held is not None:
+            message, reply = self._exchange.message, self._exchange.reply
+            assert message is not None
+            report(held, message, lambda note: reply.tell(message_event(note)))
         written = self._asked.written
         if written is None or written.done():
             self._decided(None)
@@ -69,6 +76,8 @@ class Straight:
             self._response.news = None
             self._response.release()
             self._over()
+        elif self._asked.held is not None:
+            self._asked.held.leave()
 
     def _decided(self, _: object) -> None:
         """The decision is durable, or cannot be made so."""

@@ -28,6 +28,7 @@ from toolreeve.proxy.gate import Asked, BadRequest, Caller, Gate, Refusal, ToolC
 from toolreeve.proxy.message import CANCELLED, Element, Kind, Message, NotAMessage, read
 from toolreeve.proxy.own_answers import CANCELLED_BY_CLIENT, method_denied
 from toolreeve.proxy.pipes import LineSplitter, PipeReader, PipeWriter, unblocked
+from toolreeve.proxy.progress import report
 from toolreeve.proxy.screen import Screen
 from toolreeve.proxy.seen import Flight
 from toolreeve.proxy.sessions import ID_IN_USE, OPEN_REQUESTS_MAX
@@ -50,9 +51,6 @@ _BARE_CR: Final = Refused(
     code="bare_cr", reason="a carriage return stands inside a line", rpc_code=PARSE_ERROR
 )
 _BUSY: Final = Refused(code="busy", reason="the server does not read", rpc_code=BUSY)
-_UNAUTHENTICATED: Final = Refused(
-    code="unauthenticated", reason="no valid grant for this server", rpc_code=UNAUTHENTICATED
-)
 
 
 async def wrap(
@@ -118,7 +116,7 @@ class _Pump:
             cwd=cwd,
             bounds=bounds,
         )
-        child.on_drained = self._server_reads
+        child.on_drained = self._take_lines
         self._stdin = PipeReader(self._stdin_fd, self._from_client, self._client_left)
         try:
             await asyncio.wait(
@@ -196,8 +194,12 @@ class _Pump:
         if isinstance(message, NotAMessage):
             self._spawn(self._refuse(message.refused, len(line), message.elements))
             return
-        caller = self._gate.authenticate(self._server, None)
-        refused = self._judge(message, caller)
+        who = self._gate.authenticate(self._server, None)
+        caller = who if isinstance(who, Caller) else None
+        if isinstance(who, Caller):
+            refused = self._judge(message, who)
+        else:
+            refused = Refused(code=who.code, reason=who.reason, rpc_code=UNAUTHENTICATED)
         if refused is not None:
             element = Element(message.method, message.name, message.id_json or "null")
             self._spawn(self._refuse(refused, len(line), (element,), caller))
@@ -224,9 +226,7 @@ class _Pump:
         else:
             await self._record(_BUSY, request_bytes, element, caller)
 
-    def _judge(self, message: Message, caller: Caller | None) -> Refused | None:
-        if caller is None:
-            return _UNAUTHENTICATED
+    def _judge(self, message: Message, caller: Caller) -> Refused | None:
         if message.kind is not Kind.REQUEST:
             return None
         key = str(message.id)
@@ -240,10 +240,7 @@ class _Pump:
         return None
 
     def _call(self, message: Message, caller: Caller, request_bytes: int) -> None:
-        """Have a call decided; what follows is done when the decision is written, without a task.
-
-        Every call passes here, and a task would cost more than all that is done.
-        """
+        """Have a call decided, and go on when that is written; a task would cost more than that."""
         call = ToolCall(
             server=self._server,
             caller=caller,
@@ -261,6 +258,9 @@ class _Pump:
             log.exception("call.failed", server=self._server)
             self._failed(message)
             return
+        if asked.held is not None:
+            self._pending[str(message.id)].held = asked.held
+            report(asked.held, message, self._to_client)
         written = asked.written
         if written is None or written.done():
             self._decided(message, asked)
@@ -299,9 +299,8 @@ class _Pump:
             flight.end("not_sent", detail=detail)
         elif not self._to_server(message.raw):
             del self._pending[key]
-            flight.end("not_sent", detail="the server does not read")
-            text = "the server does not read"
-            self._to_client(error_answer(message.id_json, BUSY, text))
+            flight.end("not_sent", detail=_BUSY.reason)
+            self._to_client(refused_answer(message.id_json, _BUSY))
 
     def _cancel(self, message: Message) -> bool:
         """Whether the server should hear of a cancellation: not if it never saw the call."""
@@ -311,6 +310,7 @@ class _Pump:
             return True
         if entry.being_decided:
             entry.cancelled = True
+            entry.leave()
             return False
         self._back.forget(key)
         if entry.flight is not None:
@@ -372,10 +372,9 @@ class _Pump:
             self._child.resume()
         self._take_lines()
 
-    def _server_reads(self) -> None:
-        self._take_lines()
-
     def _client_left(self) -> None:
+        for entry in self._pending.values():
+            entry.leave()
         if not self._client_gone.done():
             self._client_gone.set_result(None)
 

@@ -12,7 +12,7 @@ from toolreeve.proxy.announcing import (
 )
 from toolreeve.proxy.answers import error_answer
 from toolreeve.proxy.audience import Ear
-from toolreeve.proxy.gate import Caller
+from toolreeve.proxy.gate import Caller, Held
 from toolreeve.proxy.message import INITIALIZE, SUBSCRIBE, TOOLS_LIST, Message
 from toolreeve.proxy.screen import Asker, Screen, refusal_of_request
 from toolreeve.proxy.seen import Flight, Seen, finding, look, negotiated_version, subscription
@@ -24,11 +24,12 @@ from toolreeve.proxy.subscription import Subscription
 class Pending:
     """A request of the client's that has not been answered."""
 
-    __slots__ = ("being_decided", "cancelled", "flight", "message", "own", "subscription")
+    __slots__ = ("being_decided", "cancelled", "flight", "held", "message", "own", "subscription")
 
     def __init__(self, message: Message) -> None:
         self.message = message
         self.flight: Flight | None = None
+        self.held: Held | None = None  # it waits for a person
         self.being_decided = message.is_call
         self.cancelled = False
         self.subscription: Subscription | None = None
@@ -38,6 +39,11 @@ class Pending:
     def endless(self) -> bool:
         """Whether nobody expects it to be answered."""
         return self.message.method == SUBSCRIBE
+
+    def leave(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self.held is not None:
+            self.held.leave()
 
     def close(self) -> None:
         if self.subscription is not None:
@@ -99,7 +105,8 @@ class WayBack:
 
     @property
     def _caller(self) -> Caller | None:
-        return self._screen.gate.authenticate(self._screen.server, None)
+        who = self._screen.gate.authenticate(self._screen.server, None)
+        return who if isinstance(who, Caller) else None
 
     def _unasked(self, line: bytes, seen: Seen) -> None:
         shown = self._screen.unasked(self._caller, line, seen, stateless=False)

@@ -41,6 +41,14 @@ def load_or_create(path: Path) -> tuple[SigningKey, bool]:
         ) from error
 
 
+def load(path: Path) -> SigningKey:
+    """The key in `path`. Raises KeyFileError, as `load_or_create`, and where there is none."""
+    try:
+        return _load(path)
+    except FileNotFoundError as error:
+        raise KeyFileError(path, "there is no such file", "give the path of a key") from error
+
+
 def _load(path: Path) -> SigningKey:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

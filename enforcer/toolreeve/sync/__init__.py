@@ -1,7 +1,7 @@
 """The enforcer's end of the control stream, and what it keeps on disk of what came through.
 
-`link` speaks gRPC and is the only module that imports it: an enforcer that stands alone does not
-pay for it. `receive` decides what is believed, `shelf` keeps the last known good.
+`link`, `joining` and `secure` speak gRPC and nothing else here imports it: an enforcer that stands
+alone does not pay for it. `receive` decides what is believed, `shelf` keeps the last known good.
 """
 
 from toolreeve.sync.receive import Accepted, Rejected, receive, recover

@@ -11,7 +11,7 @@ that a slow one never stands in the way of a hold.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn, TypeVar, assert_never
 
 import grpc
@@ -19,8 +19,13 @@ import grpc.aio
 import structlog
 from msgspec import Struct
 
+from toolreeve.decision.approval import ApprovalAsk, ApprovalNews, PermitAnswer, PermitClaim
+from toolreeve.decision.evidence import Evidence
+from toolreeve.decision.lease import LeaseAsk, LeaseGiven
 from toolreeve.policy.sign import Envelope
+from toolreeve.runtime.credentials import Credentials
 from toolreeve.sync.receive import FetchError, claimed_server
+from toolreeve.sync.secure import member_channel
 from toolreeve.wire import WireError
 from toolreeve.wire.durable import Durable, Resend
 from toolreeve.wire.fleet import (
@@ -28,7 +33,6 @@ from toolreeve.wire.fleet import (
     SUBSCRIBE,
     Ack,
     Hello,
-    HoldOrder,
     Nack,
     Status,
     Up,
@@ -37,6 +41,8 @@ from toolreeve.wire.fleet import (
     write_fetch,
     write_up,
 )
+from toolreeve.wire.grants import GrantOrder
+from toolreeve.wire.hold_order import HoldOrder
 
 log = structlog.get_logger()
 
@@ -44,6 +50,8 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 OFFERS_MAX = 1024
 SECOND_MS = 1_000
 FETCH_ATTEMPTS = 3
+REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+"""How a reason begins that does not pass by itself: somebody has to do something."""
 
 T = TypeVar("T")
 
@@ -60,6 +68,8 @@ class LinkSettings(Struct, frozen=True, kw_only=True):
     connect_seconds_max: float = 10.0
     fetch_seconds_max: float = 30.0
     status_seconds: float = 5.0
+    evidence_seconds: float = 1.0
+    evidence_seconds_max: float = 16.0
     queued_max: int = 1024
     keepalive_seconds: float = 10.0
 
@@ -67,9 +77,12 @@ class LinkSettings(Struct, frozen=True, kw_only=True):
 class Link:
     """One enforcer's link.
 
-    `hello` and `status` are asked whenever they are to be said. `on_hold` and `on_manifest` are
-    awaited one message at a time; what they raise ends the link and is raised by `run`.
-    `on_refill` hears what the warehouse has and what it misses.
+    `hello` and `status` are asked whenever they are to be said. `on_hold`, `on_grants` and
+    `on_manifest` are awaited one message at a time; what they raise ends the link and is raised by
+    `run`.
+    `on_refill` hears what the warehouse has and what it misses, `on_lease` what quota is given,
+    `on_reach` whether the control plane answers now. `credentials` are asked for at each
+    attempt, so that renewed ones are used without a restart; None: in the clear.
     """
 
     def __init__(
@@ -79,16 +92,28 @@ class Link:
         hello: Callable[[], Hello],
         on_manifest: Callable[[Envelope], Awaitable[None]],
         on_hold: Callable[[HoldOrder], Awaitable[None]],
+        on_grants: Callable[[GrantOrder], Awaitable[None]] | None = None,
         status: Callable[[], Status] | None = None,
+        evidence: Callable[[], Sequence[Evidence]] = tuple,
         on_refill: Callable[[Durable | Resend], None] = lambda _: None,
+        on_lease: Callable[[LeaseGiven], None] = lambda _: None,
+        on_approval: Callable[[ApprovalNews | PermitAnswer], None] = lambda _: None,
+        on_reach: Callable[[bool], None] = lambda _: None,
+        credentials: Callable[[], Credentials | None] = lambda: None,
         settings: LinkSettings | None = None,
     ) -> None:
         self._address = address
         self._hello = hello
         self._on_manifest = on_manifest
         self._on_hold = on_hold
+        self._on_grants = on_grants
         self._status = status
+        self._evidence = evidence
         self._on_refill = on_refill
+        self._on_lease = on_lease
+        self._on_approval = on_approval
+        self._on_reach = on_reach
+        self._credentials = credentials
         self._settings = settings or LinkSettings()
         self._channel: grpc.aio.Channel | None = None
         self._outgoing: asyncio.Queue[Up] | None = None
@@ -105,7 +130,7 @@ class Link:
         """Return once the control plane has answered."""
         await self._up.wait()
 
-    def send(self, message: Ack | Nack) -> bool:
+    def send(self, message: Ack | Nack | Evidence | LeaseAsk | ApprovalAsk | PermitClaim) -> bool:
         """Say something now. False: not connected, or too much is waiting; then it is dropped.
 
         Nothing is lost by that: the next hello says what runs, and what was refused is offered
@@ -149,17 +174,19 @@ class Link:
             if self._up.is_set():
                 attempt = 0
                 self._up.clear()
+                self._on_reach(False)
             settings = self._settings
             bound = min(settings.retry_seconds_max, settings.retry_first_seconds * 2**attempt)
-            log.info("link.lost", address=self._address, reason=reason, retry_seconds_max=bound)
+            say = log.error if reason.startswith(REFUSALS) else log.info
+            say("link.lost", address=self._address, reason=reason, retry_seconds_max=bound)
             attempt = min(attempt + 1, 10)
             await asyncio.sleep(_part_of(bound))
 
     async def _one_connection(self) -> str:
         """One stream from its hello to its loss; returns why it was lost."""
         self._outgoing = outgoing = asyncio.Queue[Up](self._settings.queued_max)
-        self._channel = channel = grpc.aio.insecure_channel(
-            self._address, options=_options(self._settings)
+        self._channel = channel = member_channel(
+            self._address, self._credentials(), _options(self._settings)
         )
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -168,6 +195,7 @@ class Link:
                 outgoing.put_nowait(self._hello())
                 tasks.create_task(self._write(call, outgoing), name="write")
                 tasks.create_task(self._report(outgoing), name="status")
+                tasks.create_task(self._show(outgoing), name="evidence")
                 await self._read(call)
         except BaseExceptionGroup as group:
             lost, fault = group.split(_LostError)
@@ -193,6 +221,26 @@ class Link:
                 outgoing.put_nowait(self._status())
             await asyncio.sleep(self._settings.status_seconds)
 
+    async def _show(self, outgoing: asyncio.Queue[Up]) -> NoReturn:
+        """Say what is known of revisions under rollout, once and whenever it has changed.
+
+        What speaks for or against them is said soon, mere counts the rarer the longer they rise.
+        """
+        said: dict[str, tuple[Evidence, float, float]] = {}  # until when, and how long by now
+        first, last = self._settings.evidence_seconds, self._settings.evidence_seconds_max
+        await self._up.wait()
+        while True:
+            now = asyncio.get_running_loop().time()
+            for evidence in self._evidence():
+                known, until, pause = said.get(evidence.rollout, (None, 0.0, first))
+                news = known is None or known.signs != evidence.signs
+                if known == evidence or outgoing.full() or (now < until and not news):
+                    continue
+                outgoing.put_nowait(evidence)
+                pause = first if news else min(2 * pause, last)
+                said[evidence.rollout] = evidence, now + pause, pause
+            await asyncio.sleep(first)
+
     async def _read(self, call: "_Call") -> NoReturn:
         try:
             async with asyncio.timeout(self._settings.connect_seconds_max):
@@ -200,6 +248,7 @@ class Link:
         except TimeoutError as error:
             raise _LostError("no answer to hello") from error
         self._up.set()
+        self._on_reach(True)
         log.info("link.up", address=self._address)
         while True:
             await self._take(await _or_lost(call.read()))
@@ -216,8 +265,15 @@ class Link:
                 self._offer(message)
             case HoldOrder():
                 await self._on_hold(message)
+            case GrantOrder():
+                if self._on_grants is not None:
+                    await self._on_grants(message)
             case Durable() | Resend():
                 self._on_refill(message)
+            case LeaseGiven():
+                self._on_lease(message)
+            case ApprovalNews() | PermitAnswer():
+                self._on_approval(message)
             case None:
                 pass
             case _:

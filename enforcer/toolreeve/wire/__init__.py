@@ -4,7 +4,17 @@
 """
 
 from toolreeve.wire.errors import WireError
-from toolreeve.wire.events import Group, Pack, pack, read_event, unpack, write_event
+from toolreeve.wire.events import (
+    Group,
+    Pack,
+    attach,
+    pack,
+    read_event,
+    read_events,
+    unpack,
+    without,
+    write_event,
+)
 from toolreeve.wire.read_body import read_alert, read_hold, read_release
 from toolreeve.wire.write_body import (
     write_alert,
@@ -18,12 +28,15 @@ __all__ = [
     "Group",
     "Pack",
     "WireError",
+    "attach",
     "pack",
     "read_alert",
     "read_event",
+    "read_events",
     "read_hold",
     "read_release",
     "unpack",
+    "without",
     "write_alert",
     "write_completed",
     "write_decided",

@@ -13,10 +13,23 @@ import msgspec
 from google.protobuf.message import DecodeError
 from msgspec import Struct
 
-from toolreeve.audit import Hold, HoldReleased, Position
+from toolreeve.audit import Position
 from toolreeve.decision import Instant
-from toolreeve.policy.sign import Envelope, EnvelopeSignature
+from toolreeve.decision.approval import ApprovalAsk, ApprovalNews, PermitAnswer, PermitClaim
+from toolreeve.decision.evidence import Evidence
+from toolreeve.decision.lease import LeaseAsk, LeaseGiven
+from toolreeve.policy.sign import Envelope
 from toolreeve.v1 import fleet_pb2 as pb
+from toolreeve.wire.approvals import (
+    read_ask,
+    read_claim,
+    read_news,
+    read_permit,
+    write_ask,
+    write_claim,
+    write_news,
+    write_permit,
+)
 from toolreeve.wire.durable import (
     Durable,
     Resend,
@@ -27,9 +40,17 @@ from toolreeve.wire.durable import (
     write_resend,
     write_spans,
 )
+from toolreeve.wire.envelope import read_envelope, write_envelope
 from toolreeve.wire.errors import WireError
-from toolreeve.wire.read_body import read_hold, read_release
-from toolreeve.wire.write_body import write_hold, write_release
+from toolreeve.wire.grants import GrantOrder, read_grant_order, write_grant_order
+from toolreeve.wire.hold_order import HoldOrder, read_order, write_order
+from toolreeve.wire.lease import (
+    read_lease_asked,
+    read_lease_given,
+    write_lease_asked,
+    write_lease_given,
+)
+from toolreeve.wire.rollout import read_evidence, write_evidence
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["FleetService"]
 SERVICE = _SERVICE.full_name
@@ -114,21 +135,10 @@ class Status(Struct, frozen=True, kw_only=True):
     kept_after_head: bytes = b""
 
 
-class HoldOrder(Struct, frozen=True, kw_only=True):
-    """Place one hold, release one, or, where `snapshot` is not None, keep these and no other.
-
-    An order whose sequence does not lie above the last one carried out is to be ignored; a
-    snapshot may repeat the last sequence.
-    """
-
-    sequence: int
-    place: Hold | None = None
-    release: HoldReleased | None = None
-    snapshot: tuple[Hold, ...] | None = None
-
-
-Up = Hello | Ack | Nack | Status
-Down = Envelope | HoldOrder | Durable | Resend
+Up = Hello | Ack | Nack | Status | Evidence | LeaseAsk | ApprovalAsk | PermitClaim
+Down = (
+    Envelope | HoldOrder | GrantOrder | Durable | Resend | LeaseGiven | ApprovalNews | PermitAnswer
+)
 
 _STAGES = {Stage.RECEIVED: pb.ACK_STAGE_RECEIVED, Stage.ACTIVATED: pb.ACK_STAGE_ACTIVATED}
 _READ_STAGES = {number: stage for stage, number in _STAGES.items()}
@@ -162,6 +172,14 @@ def write_up(message: Up) -> bytes:
             )
         case Status():
             said = pb.SubscribeRequest(status=write_status(message))
+        case LeaseAsk():
+            said = pb.SubscribeRequest(lease_asked=write_lease_asked(message))
+        case ApprovalAsk():
+            said = pb.SubscribeRequest(approval_ask=write_ask(message))
+        case PermitClaim():
+            said = pb.SubscribeRequest(permit_claim=write_claim(message))
+        case Evidence():
+            said = pb.SubscribeRequest(evidence=write_evidence(message))
         case _:
             assert_never(message)
     return said.SerializeToString()
@@ -192,7 +210,15 @@ def read_up(raw: bytes) -> Up | None:
             )
         case "status":
             return read_status(message.status)
-        case "lease_asked" | None:
+        case "evidence":
+            return read_evidence(message.evidence)
+        case "lease_asked":
+            return read_lease_asked(message.lease_asked)
+        case "approval_ask":
+            return read_ask(message.approval_ask)
+        case "permit_claim":
+            return read_claim(message.permit_claim)
+        case None:
             return None
 
 
@@ -202,7 +228,15 @@ def write_down(message: Down) -> bytes:
         case Envelope():
             said = pb.SubscribeResponse(manifest=write_envelope(message))
         case HoldOrder():
-            said = pb.SubscribeResponse(hold=_write_order(message))
+            said = pb.SubscribeResponse(hold=write_order(message))
+        case LeaseGiven():
+            said = pb.SubscribeResponse(lease_given=write_lease_given(message))
+        case ApprovalNews():
+            said = pb.SubscribeResponse(approval=write_news(message))
+        case PermitAnswer():
+            said = pb.SubscribeResponse(permit=write_permit(message))
+        case GrantOrder():
+            said = pb.SubscribeResponse(grants=write_grant_order(message))
         case Durable():
             said = pb.SubscribeResponse(durable=pb.Durable(spans=write_spans(message.spans)))
         case Resend():
@@ -222,12 +256,20 @@ def read_down(raw: bytes) -> Down | None:
         case "manifest":
             return read_envelope(message.manifest)
         case "hold":
-            return _read_order(message.hold)
+            return read_order(message.hold)
+        case "grants":
+            return read_grant_order(message.grants)
         case "durable":
             return Durable(read_spans(message.durable.spans))
         case "resend":
             return Resend(read_resend(message.resend))
-        case "lease_given" | "approval" | None:
+        case "lease_given":
+            return read_lease_given(message.lease_given)
+        case "approval":
+            return read_news(message.approval)
+        case "permit":
+            return read_permit(message.permit)
+        case None:
             return None
 
 
@@ -242,29 +284,6 @@ def read_fetched(raw: bytes) -> bytes:
         return pb.FetchRevisionResponse.FromString(raw).body
     except DecodeError as error:
         raise WireError("not a FetchRevisionResponse") from error
-
-
-def write_envelope(envelope: Envelope) -> pb.SignedManifest:
-    """A signed manifest as the contract says it."""
-    return pb.SignedManifest(
-        payload=envelope.payload,
-        payload_type=envelope.payload_type,
-        signatures=[
-            pb.Signature(key_id=signed.key_id, signature=signed.signature)
-            for signed in envelope.signatures
-        ],
-    )
-
-
-def read_envelope(message: pb.SignedManifest) -> Envelope:
-    """A signed manifest from the contract; nothing in it is believed yet."""
-    return Envelope(
-        payload=message.payload,
-        payload_type=message.payload_type,
-        signatures=tuple(
-            EnvelopeSignature(signed.key_id, signed.signature) for signed in message.signatures
-        ),
-    )
 
 
 def write_status(status: Status) -> pb.Status:
@@ -358,30 +377,6 @@ def _read_ack(message: pb.Ack) -> Ack:
         revision=_name(message.revision, "revision"),
         manifest_sequence=message.manifest_sequence,
         stage=stage,
-    )
-
-
-def _write_order(order: HoldOrder) -> pb.HoldOrder:
-    said = pb.HoldOrder(sequence=order.sequence)
-    if order.snapshot is not None:
-        said.snapshot = True
-        said.holds.extend(write_hold(hold) for hold in order.snapshot)
-    if order.place is not None:
-        said.place.CopyFrom(write_hold(order.place))
-    if order.release is not None:
-        said.release.CopyFrom(write_release(order.release))
-    return said
-
-
-def _read_order(message: pb.HoldOrder) -> HoldOrder:
-    which = message.WhichOneof("order")
-    if message.snapshot == (which is not None):
-        raise WireError("a hold order is either a snapshot or one step")
-    return HoldOrder(
-        sequence=message.sequence,
-        place=read_hold(message.place) if which == "place" else None,
-        release=read_release(message.release) if which == "release" else None,
-        snapshot=tuple(read_hold(hold) for hold in message.holds) if message.snapshot else None,
     )
 
 

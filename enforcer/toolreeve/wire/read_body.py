@@ -31,8 +31,10 @@ from toolreeve.policy import Refund
 from toolreeve.v1 import audit_pb2 as pb
 from toolreeve.wire.choices import read_effect, read_outcome
 from toolreeve.wire.errors import WireError
+from toolreeve.wire.grants import read_grant_changed
 from toolreeve.wire.trail_body import (
     read_checkpoint_made,
+    read_erasure_made,
     read_head_sealed,
     read_outbox_damaged,
 )
@@ -81,8 +83,12 @@ def read_body(message: pb.Event) -> Body:  # noqa: C901, PLR0912  (one case a ki
             return read_head_sealed(message.head_sealed)
         case "outbox_damaged":
             return read_outbox_damaged(message.outbox_damaged)
+        case "grant_changed":
+            return read_grant_changed(message.grant_changed)
         case "checkpoint_made":
             return read_checkpoint_made(message.checkpoint_made)
+        case "erasure_made":
+            return read_erasure_made(message.erasure_made)
         case None:
             raise WireError(f"an event of kind {message.kind} without a body that is known here")
 
@@ -110,17 +116,21 @@ def _decided(message: pb.Decided, at: Instant) -> Decided:
             kept=tuple(KeptArgument(kept.pointer, kept.value_json) for kept in arguments.kept),
             keyed_hash=arguments.keyed_hash,
             size_bytes=arguments.size_bytes,
+            commitment=arguments.commitment,
         ),
         protocol_version=message.protocol_version,
         decision_ns=message.decision_ns,
         mode=message.mode,
         reservations=tuple(_reservation(one, at) for one in message.reservations),
+        code_before=message.code_before,
+        stale=message.stale,
     )
 
 
 def _reservation(message: pb.Reservation, at: Instant) -> Reservation:
     try:
         amount = Decimal(message.amount or 1)
+        maximum = Decimal(message.maximum) if message.maximum else None
         refund_on = frozenset(map(Refund, message.refund_on))
     except (ArithmeticError, ValueError) as error:
         raise WireError(f"a reservation cannot be read: {error}") from error
@@ -134,6 +144,8 @@ def _reservation(message: pb.Reservation, at: Instant) -> Reservation:
         amount=amount,
         at=at,
         refund_on=refund_on,
+        lease=message.lease,
+        maximum=maximum,
     )
 
 
@@ -158,6 +170,8 @@ def _policy_applied(message: pb.PolicyApplied) -> PolicyApplied:
         previous_revision=message.previous_revision,
         origin=message.origin,
         manifest_sequence=message.manifest_sequence,
+        rollout=message.rollout,
+        break_glass=message.break_glass,
     )
 
 

@@ -1,9 +1,11 @@
-"""Bodies of events that speak of the trail itself: seals, damage, checkpoints. Both ways."""
+"""Bodies of events that speak of the trail itself, both ways."""
 
 from typing import assert_never
 
 from toolreeve.audit import (
     CheckpointMade,
+    ErasedEvents,
+    ErasureMade,
     HeadSealed,
     LoggedGroups,
     LostEvents,
@@ -12,7 +14,7 @@ from toolreeve.audit import (
 )
 from toolreeve.v1 import audit_pb2 as pb
 
-TrailBody = HeadSealed | OutboxDamaged | CheckpointMade
+TrailBody = HeadSealed | OutboxDamaged | CheckpointMade | ErasureMade
 
 
 def write_trail_body(message: pb.Event, body: TrailBody) -> None:
@@ -32,6 +34,9 @@ def write_trail_body(message: pb.Event, body: TrailBody) -> None:
             message.kind = pb.EVENT_KIND_CHECKPOINT_MADE
             made = pb.CheckpointMade(note=body.note, added=map(_logged_groups, body.added))
             message.checkpoint_made.CopyFrom(made)
+        case ErasureMade():
+            message.kind = pb.EVENT_KIND_ERASURE_MADE
+            message.erasure_made.CopyFrom(_erasure_made(body))
         case _:
             assert_never(body)
 
@@ -68,6 +73,34 @@ def read_checkpoint_made(message: pb.CheckpointMade) -> CheckpointMade:
         for one in message.added
     )
     return CheckpointMade(note=message.note, added=added)
+
+
+def read_erasure_made(message: pb.ErasureMade) -> ErasureMade:
+    """What was erased, by whom and why."""
+    erased = tuple(
+        ErasedEvents(enforcer=one.enforcer_id, epoch=one.epoch, sequences=tuple(one.sequences))
+        for one in message.erased
+    )
+    return ErasureMade(
+        erasure_id=message.erasure_id,
+        actor=message.actor,
+        reason=message.reason,
+        selector=message.selector,
+        erased=erased,
+    )
+
+
+def _erasure_made(body: ErasureMade) -> pb.ErasureMade:
+    return pb.ErasureMade(
+        erasure_id=body.erasure_id,
+        actor=body.actor,
+        reason=body.reason,
+        selector=body.selector,
+        erased=[
+            pb.ErasedEvents(enforcer_id=one.enforcer, epoch=one.epoch, sequences=one.sequences)
+            for one in body.erased
+        ],
+    )
 
 
 def _lost_events(lost: LostEvents) -> pb.LostEvents:

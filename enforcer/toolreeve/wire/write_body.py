@@ -16,6 +16,8 @@ from toolreeve.audit import (
     Effect,
     EnforcerStarted,
     EnforcerStopped,
+    ErasureMade,
+    GrantChanged,
     HeadSealed,
     Hold,
     HoldPlaced,
@@ -31,17 +33,21 @@ from toolreeve.audit import (
 )
 from toolreeve.v1 import audit_pb2 as pb
 from toolreeve.wire.choices import EFFECTS, OUTCOMES
+from toolreeve.wire.grants import write_grant_changed
 from toolreeve.wire.trail_body import write_trail_body
 
 _ALLOWED = EFFECTS[Effect.ALLOW]
 
 
-def write_body(message: pb.Event, body: Body) -> None:  # noqa: C901, PLR0912, PLR0915  (one case a kind)
-    """Set the body of `message`, and its kind."""
+def write_body(message: pb.Event, body: Body, commitment: bytes = b"") -> None:  # noqa: C901, PLR0912, PLR0915  (one case a kind)
+    """Set the body of `message`, and its kind.
+
+    With a `commitment`, or one that it has, a decision leaves out what stands beside it.
+    """
     match body:
         case Decided():
             message.kind = pb.EVENT_KIND_DECIDED
-            _set_decided(message.decided, body)
+            _set_decided(message.decided, body, commitment or body.arguments.commitment)
         case Completed():
             message.kind = pb.EVENT_KIND_COMPLETED
             _set_completed(message.completed, body)
@@ -85,20 +91,23 @@ def write_body(message: pb.Event, body: Body) -> None:  # noqa: C901, PLR0912, P
             message.request_refused.CopyFrom(_request_refused(body))
         case ToolPinned() | ToolChanged() | ToolApproved():
             _write_tool(message, body)
-        case HeadSealed() | OutboxDamaged() | CheckpointMade():
+        case GrantChanged():
+            message.kind = pb.EVENT_KIND_GRANT_CHANGED
+            message.grant_changed.CopyFrom(write_grant_changed(body))
+        case HeadSealed() | OutboxDamaged() | CheckpointMade() | ErasureMade():
             write_trail_body(message, body)
         case _:
             assert_never(body)
 
 
 def write_decided(body: Decided) -> pb.Decided:
-    """A decision as the contract says it."""
+    """A decision as the contract says it, with all of its arguments that are known."""
     message = pb.Decided()
-    _set_decided(message, body)
+    _set_decided(message, body, b"")
     return message
 
 
-def _set_decided(message: pb.Decided, body: Decided) -> None:
+def _set_decided(message: pb.Decided, body: Decided, commitment: bytes) -> None:
     # Every call leaves one of these: in place is twice as fast as built beside and copied.
     message.server = body.server
     message.grant = body.grant
@@ -120,13 +129,17 @@ def _set_decided(message: pb.Decided, body: Decided) -> None:
         message.retry_after_ms = body.retry_after_ms
     if body.limit_counter:
         message.limit_counter = body.limit_counter
-    _set_arguments(message.arguments, body.arguments)
+    _set_arguments(message.arguments, body.arguments, commitment)
     message.protocol_version = body.protocol_version
     message.decision_ns = body.decision_ns
     if body.mode:
         message.mode = body.mode
     for reservation in body.reservations:
         _set_reservation(message.reservations.add(), reservation)
+    if body.code_before:
+        message.code_before = body.code_before
+    if body.stale:
+        message.stale = body.stale
 
 
 def _set_reservation(message: pb.Reservation, reservation: Reservation) -> None:
@@ -138,15 +151,22 @@ def _set_reservation(message: pb.Reservation, reservation: Reservation) -> None:
         message.amount = str(reservation.amount)
     if reservation.refund_on:
         message.refund_on.extend(sorted(ending.value for ending in reservation.refund_on))
+    if reservation.lease:
+        message.lease = reservation.lease
+    if reservation.maximum is not None:
+        message.maximum = str(reservation.maximum)
 
 
-def _set_arguments(message: pb.Arguments, arguments: Arguments) -> None:
+def _set_arguments(message: pb.Arguments, arguments: Arguments, commitment: bytes) -> None:
     if arguments.names:
         message.names.extend(arguments.names)
+    message.size_bytes = arguments.size_bytes
+    if commitment:
+        message.commitment = commitment
+        return
     for kept in arguments.kept:
         message.kept.add(pointer=kept.pointer, value_json=kept.value_json)
     message.keyed_hash = arguments.keyed_hash
-    message.size_bytes = arguments.size_bytes
 
 
 def write_completed(body: Completed) -> pb.Completed:
@@ -178,6 +198,8 @@ def _policy_applied(body: PolicyApplied) -> pb.PolicyApplied:
         previous_revision=body.previous_revision,
         origin=body.origin,
         manifest_sequence=body.manifest_sequence,
+        rollout=body.rollout,
+        break_glass=body.break_glass,
     )
 
 

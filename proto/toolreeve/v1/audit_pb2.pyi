@@ -51,6 +51,8 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     EVENT_KIND_HEAD_SEALED: _EventKind.ValueType  # 33
     EVENT_KIND_OUTBOX_DAMAGED: _EventKind.ValueType  # 34
     EVENT_KIND_CHECKPOINT_MADE: _EventKind.ValueType  # 35
+    EVENT_KIND_ERASURE_MADE: _EventKind.ValueType  # 36
+    EVENT_KIND_GRANT_CHANGED: _EventKind.ValueType  # 50
 
 class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
     """Which body an event carries. Numbers equal the field numbers of Event.body."""
@@ -76,6 +78,8 @@ EVENT_KIND_TOOL_APPROVED: EventKind.ValueType  # 32
 EVENT_KIND_HEAD_SEALED: EventKind.ValueType  # 33
 EVENT_KIND_OUTBOX_DAMAGED: EventKind.ValueType  # 34
 EVENT_KIND_CHECKPOINT_MADE: EventKind.ValueType  # 35
+EVENT_KIND_ERASURE_MADE: EventKind.ValueType  # 36
+EVENT_KIND_GRANT_CHANGED: EventKind.ValueType  # 50
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
 
 class _Effect:
@@ -163,6 +167,7 @@ class EventBatch(_message.Message):
     FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     enforcer_id: _builtins.str
     """Who wrote the group: an enforcer, or a service that keeps an outbox of its own (the worker)."""
     epoch: _builtins.int
@@ -180,6 +185,12 @@ class EventBatch(_message.Message):
         head = sha256(previous head || sha256(event bytes)), in order.
         """
 
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventDetails]:
+        """What travels beside the chain and can be erased: for events whose bytes commit to it, in their
+        order. Who reads a group believes it only where the commitment holds.
+        """
+
     def __init__(
         self,
         *,
@@ -188,14 +199,85 @@ class EventBatch(_message.Message):
         first_sequence: _builtins.int = ...,
         previous_hash: _builtins.bytes = ...,
         events: _abc.Iterable[_builtins.bytes] | None = ...,
+        details: _abc.Iterable[Global___EventDetails] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcer_id", b"enforcer_id", "epoch", b"epoch", "events", b"events", "first_sequence", b"first_sequence", "previous_hash", b"previous_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "enforcer_id", b"enforcer_id", "epoch", b"epoch", "events", b"events", "first_sequence", b"first_sequence", "previous_hash", b"previous_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EventBatch: _TypeAlias = EventBatch  # noqa: Y015
+
+@_typing.final
+class EventDetails(_message.Message):
+    """What an event commits to without holding it. Its commitment is sha256(salt || content)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Which of the group's events: events[index]."""
+    salt: _builtins.bytes
+    """16 bytes, unpredictable: where they are erased, the commitment says nothing about the content."""
+    content: _builtins.bytes
+    """A serialised ArgumentDetails."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        salt: _builtins.bytes = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "index", b"index", "salt", b"salt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventDetails: _TypeAlias = EventDetails  # noqa: Y015
+
+@_typing.final
+class ArgumentDetails(_message.Message):
+    """The values of a call's arguments, and hashes of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEPT_FIELD_NUMBER: _builtins.int
+    KEYED_HASH_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    VALUE_HASHES_FIELD_NUMBER: _builtins.int
+    keyed_hash: _builtins.bytes
+    """The first 16 bytes of sha256 over the key and the canonical JSON of all arguments: equal
+    arguments have equal hashes on one enforcer, for as long as its key is the same.
+    """
+    key_id: _builtins.bytes
+    """First 8 bytes of sha256 of the key that the hashes here were made with."""
+    value_hashes: _builtins.bytes
+    """A keyed hash for each of Arguments.names, in that order, one behind the other: the first 8
+    bytes of sha256 over the key and the value's canonical JSON.
+    """
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptArgument]:
+        """As in Arguments."""
+
+    def __init__(
+        self,
+        *,
+        kept: _abc.Iterable[Global___KeptArgument] | None = ...,
+        keyed_hash: _builtins.bytes = ...,
+        key_id: _builtins.bytes = ...,
+        value_hashes: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "key_id", b"key_id", "keyed_hash", b"keyed_hash", "value_hashes", b"value_hashes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArgumentDetails: _TypeAlias = ArgumentDetails  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
@@ -229,6 +311,8 @@ class Event(_message.Message):
     HEAD_SEALED_FIELD_NUMBER: _builtins.int
     OUTBOX_DAMAGED_FIELD_NUMBER: _builtins.int
     CHECKPOINT_MADE_FIELD_NUMBER: _builtins.int
+    ERASURE_MADE_FIELD_NUMBER: _builtins.int
+    GRANT_CHANGED_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """"<enforcer_id>:<epoch>:<sequence>": unique for ever, and what an agent is told as its
     decision id.
@@ -283,6 +367,10 @@ class Event(_message.Message):
     def outbox_damaged(self) -> Global___OutboxDamaged: ...
     @_builtins.property
     def checkpoint_made(self) -> Global___CheckpointMade: ...
+    @_builtins.property
+    def erasure_made(self) -> Global___ErasureMade: ...
+    @_builtins.property
+    def grant_changed(self) -> Global___GrantChanged: ...
     def __init__(
         self,
         *,
@@ -312,12 +400,14 @@ class Event(_message.Message):
         head_sealed: Global___HeadSealed | None = ...,
         outbox_damaged: Global___OutboxDamaged | None = ...,
         checkpoint_made: Global___CheckpointMade | None = ...,
+        erasure_made: Global___ErasureMade | None = ...,
+        grant_changed: Global___GrantChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "checkpoint_made", b"checkpoint_made", "completed", b"completed", "decided", b"decided", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "head_sealed", b"head_sealed", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "outbox_damaged", b"outbox_damaged", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "checkpoint_made", b"checkpoint_made", "completed", b"completed", "decided", b"decided", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "erasure_made", b"erasure_made", "grant_changed", b"grant_changed", "head_sealed", b"head_sealed", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "outbox_damaged", b"outbox_damaged", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "checkpoint_made", b"checkpoint_made", "completed", b"completed", "decided", b"decided", "enforcer_id", b"enforcer_id", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "epoch", b"epoch", "event_id", b"event_id", "head_sealed", b"head_sealed", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "kind", b"kind", "outbox_damaged", b"outbox_damaged", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "sequence", b"sequence", "time_unix_nano", b"time_unix_nano", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_raised", b"alert_raised", "alert_resolved", b"alert_resolved", "approval_asked", b"approval_asked", "approval_given", b"approval_given", "approval_used", b"approval_used", "body", b"body", "checkpoint_made", b"checkpoint_made", "completed", b"completed", "decided", b"decided", "enforcer_id", b"enforcer_id", "enforcer_started", b"enforcer_started", "enforcer_stopped", b"enforcer_stopped", "epoch", b"epoch", "erasure_made", b"erasure_made", "event_id", b"event_id", "grant_changed", b"grant_changed", "head_sealed", b"head_sealed", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "kind", b"kind", "outbox_damaged", b"outbox_damaged", "policy_applied", b"policy_applied", "policy_refused", b"policy_refused", "request_refused", b"request_refused", "sequence", b"sequence", "time_unix_nano", b"time_unix_nano", "tool_approved", b"tool_approved", "tool_changed", b"tool_changed", "tool_pinned", b"tool_pinned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["decided", "completed", "policy_applied", "policy_refused", "enforcer_started", "enforcer_stopped", "hold_placed", "hold_released", "alert_raised", "alert_resolved", "approval_asked", "approval_given", "approval_used", "request_refused", "tool_pinned", "tool_changed", "tool_approved", "head_sealed", "outbox_damaged", "checkpoint_made"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["decided", "completed", "policy_applied", "policy_refused", "enforcer_started", "enforcer_stopped", "hold_placed", "hold_released", "alert_raised", "alert_resolved", "approval_asked", "approval_given", "approval_used", "request_refused", "tool_pinned", "tool_changed", "tool_approved", "head_sealed", "outbox_damaged", "checkpoint_made", "erasure_made", "grant_changed"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -349,6 +439,8 @@ class Decided(_message.Message):
     DECISION_NS_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     RESERVATIONS_FIELD_NUMBER: _builtins.int
+    CODE_BEFORE_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     """Name of the upstream, as it stands in the gateway's URL."""
     grant: _builtins.str
@@ -386,6 +478,14 @@ class Decided(_message.Message):
     """Empty where the decision was carried out; "warn" or "shadow" where the call was let through
     whatever the rules said. `code` then says what would have become of it.
     """
+    code_before: _builtins.str
+    """Set where the policy is being rolled out and the one before would have acted differently: the
+    code that it gives.
+    """
+    stale: _builtins.str
+    """Set where the enforcer had not heard of its control plane for longer than the policy allows: the
+    policy's `on_stale`.
+    """
     @_builtins.property
     def arguments(self) -> Global___Arguments:
         """What is kept of the effective arguments."""
@@ -417,10 +517,12 @@ class Decided(_message.Message):
         decision_ns: _builtins.int = ...,
         mode: _builtins.str = ...,
         reservations: _abc.Iterable[Global___Reservation] | None = ...,
+        code_before: _builtins.str = ...,
+        stale: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "arguments", b"arguments", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "agent", b"agent", "arguments", b"arguments", "code", b"code", "decision_ns", b"decision_ns", "effect", b"effect", "grant", b"grant", "limit_counter", b"limit_counter", "mode", b"mode", "policy_revision", b"policy_revision", "protocol_version", b"protocol_version", "reason", b"reason", "request_id", b"request_id", "reservations", b"reservations", "retry_after_ms", b"retry_after_ms", "rule", b"rule", "server", b"server", "session", b"session", "tool", b"tool", "tool_group", b"tool_group", "wire_tool", b"wire_tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "agent", b"agent", "arguments", b"arguments", "code", b"code", "code_before", b"code_before", "decision_ns", b"decision_ns", "effect", b"effect", "grant", b"grant", "limit_counter", b"limit_counter", "mode", b"mode", "policy_revision", b"policy_revision", "protocol_version", b"protocol_version", "reason", b"reason", "request_id", b"request_id", "reservations", b"reservations", "retry_after_ms", b"retry_after_ms", "rule", b"rule", "server", b"server", "session", b"session", "stale", b"stale", "tool", b"tool", "tool_group", b"tool_group", "wire_tool", b"wire_tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry_after_ms: _TypeAlias = _typing.Literal["retry_after_ms"]  # noqa: Y015
     _WhichOneofArgType__retry_after_ms: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms"]  # noqa: Y015
@@ -440,6 +542,8 @@ class Reservation(_message.Message):
     CALENDAR_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     REFUND_ON_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
     counter: _builtins.str
     bucket: _builtins.str
     """Whose count: "grant SERVER GRANT", "server SERVER", "enforcer", ..., and a keyed digest of the
@@ -450,6 +554,10 @@ class Reservation(_message.Message):
     """Windows follow the calendar in UTC instead of sliding."""
     amount: _builtins.str
     """A decimal number; empty for one call."""
+    lease: _builtins.str
+    """The block of the fleet's quota that it was counted in; empty where the enforcer counts alone."""
+    maximum: _builtins.str
+    """How much one window may hold, where the count is the fleet's: a decimal number."""
     @_builtins.property
     def refund_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Endings that give it back: "not_sent", "rpc_error", "tool_error"."""
@@ -463,10 +571,12 @@ class Reservation(_message.Message):
         calendar: _builtins.bool = ...,
         amount: _builtins.str = ...,
         refund_on: _abc.Iterable[_builtins.str] | None = ...,
+        lease: _builtins.str = ...,
+        maximum: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "bucket", b"bucket", "calendar", b"calendar", "counter", b"counter", "refund_on", b"refund_on", "window_ns", b"window_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "bucket", b"bucket", "calendar", b"calendar", "counter", b"counter", "lease", b"lease", "maximum", b"maximum", "refund_on", b"refund_on", "window_ns", b"window_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -484,20 +594,25 @@ class Arguments(_message.Message):
     KEPT_FIELD_NUMBER: _builtins.int
     KEYED_HASH_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
     keyed_hash: _builtins.bytes
     """BLAKE2b (RFC 7693, keyed, 32 bytes) of the canonical JSON of all arguments under the enforcer's
     audit key: equal arguments have equal hashes on one enforcer. Empty where arguments could not
-    be read.
+    be read, and where there is a commitment.
     """
     size_bytes: _builtins.int
     """Length of the canonical JSON in bytes."""
+    commitment: _builtins.bytes
+    """sha256 of what travels beside this event, see EventDetails; empty where nothing does."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Top-level names, sorted; the first 64."""
 
     @_builtins.property
     def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptArgument]:
-        """Kept values, sorted by pointer."""
+        """Kept values, in the order of the settings. Not here where there is a commitment, as in every
+        event of this version.
+        """
 
     def __init__(
         self,
@@ -506,10 +621,11 @@ class Arguments(_message.Message):
         kept: _abc.Iterable[Global___KeptArgument] | None = ...,
         keyed_hash: _builtins.bytes = ...,
         size_bytes: _builtins.int = ...,
+        commitment: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "keyed_hash", b"keyed_hash", "names", b"names", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "kept", b"kept", "keyed_hash", b"keyed_hash", "names", b"names", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -606,6 +722,8 @@ class PolicyApplied(_message.Message):
     PREVIOUS_REVISION_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     MANIFEST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     policy: _builtins.str
     revision: _builtins.str
@@ -615,6 +733,10 @@ class PolicyApplied(_message.Message):
     """"control", "file" or "disk" (the last known good at start)."""
     manifest_sequence: _builtins.int
     """Sequence of the signed manifest; 0 for a file."""
+    rollout: _builtins.str
+    """The rollout that has brought it, while that is under way."""
+    break_glass: _builtins.str
+    """Who brought it past a rollout, and why: "ada: the disks fill up"."""
     def __init__(
         self,
         *,
@@ -624,10 +746,12 @@ class PolicyApplied(_message.Message):
         previous_revision: _builtins.str = ...,
         origin: _builtins.str = ...,
         manifest_sequence: _builtins.int = ...,
+        rollout: _builtins.str = ...,
+        break_glass: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["manifest_sequence", b"manifest_sequence", "origin", b"origin", "policy", b"policy", "previous_revision", b"previous_revision", "revision", b"revision", "server", b"server"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["break_glass", b"break_glass", "manifest_sequence", b"manifest_sequence", "origin", b"origin", "policy", b"policy", "previous_revision", b"previous_revision", "revision", b"revision", "rollout", b"rollout", "server", b"server"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1409,3 +1533,118 @@ class LoggedGroups(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LoggedGroups: _TypeAlias = LoggedGroups  # noqa: Y015
+
+@_typing.final
+class GrantChanged(_message.Message):
+    """From now on an enforcer lets the holder of a grant in as is said here, or no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    REVOKED_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    agent: _builtins.str
+    expires_unix_nano: _builtins.int
+    """0: does not expire."""
+    tokens: _builtins.int
+    """The tokens that open it; one more while it is rotated."""
+    revoked: _builtins.bool
+    actor: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all servers."""
+
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        servers: _abc.Iterable[_builtins.str] | None = ...,
+        expires_unix_nano: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        revoked: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "agent", b"agent", "expires_unix_nano", b"expires_unix_nano", "grant", b"grant", "reason", b"reason", "revoked", b"revoked", "servers", b"servers", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantChanged: _TypeAlias = GrantChanged  # noqa: Y015
+
+@_typing.final
+class ErasureMade(_message.Message):
+    """The details of events are erased, wherever the warehouse and its archive hold them. The events
+    themselves stay, with their commitments.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASURE_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SELECTOR_FIELD_NUMBER: _builtins.int
+    ERASED_FIELD_NUMBER: _builtins.int
+    erasure_id: _builtins.str
+    """One erasure of many events is said in several parts, under one id."""
+    actor: _builtins.str
+    reason: _builtins.str
+    selector: _builtins.str
+    """How the events were chosen, without the value: "a value at /id", "grant ops"."""
+    @_builtins.property
+    def erased(self) -> _containers.RepeatedCompositeFieldContainer[Global___ErasedEvents]: ...
+    def __init__(
+        self,
+        *,
+        erasure_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        selector: _builtins.str = ...,
+        erased: _abc.Iterable[Global___ErasedEvents] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "erased", b"erased", "erasure_id", b"erasure_id", "reason", b"reason", "selector", b"selector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasureMade: _TypeAlias = ErasureMade  # noqa: Y015
+
+@_typing.final
+class ErasedEvents(_message.Message):
+    """Events of one epoch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCER_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    enforcer_id: _builtins.str
+    epoch: _builtins.int
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rising."""
+
+    def __init__(
+        self,
+        *,
+        enforcer_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        sequences: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcer_id", b"enforcer_id", "epoch", b"epoch", "sequences", b"sequences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasedEvents: _TypeAlias = ErasedEvents  # noqa: Y015

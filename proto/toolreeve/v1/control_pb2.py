@@ -22,11 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from toolreeve.v1 import approval_pb2 as toolreeve_dot_v1_dot_approval__pb2
 from toolreeve.v1 import audit_pb2 as toolreeve_dot_v1_dot_audit__pb2
 from toolreeve.v1 import fleet_pb2 as toolreeve_dot_v1_dot_fleet__pb2
+from toolreeve.v1 import rollout_pb2 as toolreeve_dot_v1_dot_rollout__pb2
+from toolreeve.v1 import identity_pb2 as toolreeve_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atoolreeve/v1/control.proto\x12\x0ctoolreeve.v1\x1a\x18toolreeve/v1/audit.proto\x1a\x18toolreeve/v1/fleet.proto\"\xa5\x01\n\x06\x43ommit\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x15\n\rprevious_hash\x18\x02 \x01(\x0c\x12\x12\n\ncommand_id\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x16\n\x0etime_unix_nano\x18\x06 \x01(\x06\x12*\n\x06\x65vents\x18\x07 \x03(\x0b\x32\x1a.toolreeve.v1.ControlEvent\"\x99\x03\n\x0c\x43ontrolEvent\x12=\n\x12revision_published\x18\x01 \x01(\x0b\x32\x1f.toolreeve.v1.RevisionPublishedH\x00\x12\x37\n\x0fmanifest_issued\x18\x02 \x01(\x0b\x32\x1c.toolreeve.v1.ManifestIssuedH\x00\x12\x33\n\renforcer_seen\x18\x03 \x01(\x0b\x32\x1a.toolreeve.v1.EnforcerSeenH\x00\x12\x39\n\x10policy_activated\x18\x04 \x01(\x0b\x32\x1d.toolreeve.v1.PolicyActivatedH\x00\x12\x33\n\rpolicy_nacked\x18\x05 \x01(\x0b\x32\x1a.toolreeve.v1.PolicyNackedH\x00\x12/\n\x0bhold_placed\x18\x06 \x01(\x0b\x32\x18.toolreeve.v1.HoldPlacedH\x00\x12\x33\n\rhold_released\x18\x07 \x01(\x0b\x32\x1a.toolreeve.v1.HoldReleasedH\x00\x42\x06\n\x04\x62ody\"C\n\x11RevisionPublished\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\x8d\x01\n\x0eManifestIssued\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\x12.\n\x08manifest\x18\x05 \x01(\x0b\x32\x1c.toolreeve.v1.SignedManifest\"\xc3\x01\n\x0c\x45nforcerSeen\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x18\n\x10software_version\x18\x03 \x01(\t\x12\x0f\n\x07servers\x18\x04 \x03(\t\x12\x36\n\x06labels\x18\x05 \x03(\x0b\x32&.toolreeve.v1.EnforcerSeen.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"c\n\x0fPolicyActivated\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\"~\n\x0cPolicyNacked\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atoolreeve/v1/control.proto\x12\x0ctoolreeve.v1\x1a\x1btoolreeve/v1/approval.proto\x1a\x18toolreeve/v1/audit.proto\x1a\x18toolreeve/v1/fleet.proto\x1a\x1atoolreeve/v1/rollout.proto\x1a\x1btoolreeve/v1/identity.proto\"\xa5\x01\n\x06\x43ommit\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x15\n\rprevious_hash\x18\x02 \x01(\x0c\x12\x12\n\ncommand_id\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x16\n\x0etime_unix_nano\x18\x06 \x01(\x06\x12*\n\x06\x65vents\x18\x07 \x03(\x0b\x32\x1a.toolreeve.v1.ControlEvent\"\xa6\n\n\x0c\x43ontrolEvent\x12=\n\x12revision_published\x18\x01 \x01(\x0b\x32\x1f.toolreeve.v1.RevisionPublishedH\x00\x12\x37\n\x0fmanifest_issued\x18\x02 \x01(\x0b\x32\x1c.toolreeve.v1.ManifestIssuedH\x00\x12\x33\n\renforcer_seen\x18\x03 \x01(\x0b\x32\x1a.toolreeve.v1.EnforcerSeenH\x00\x12\x39\n\x10policy_activated\x18\x04 \x01(\x0b\x32\x1d.toolreeve.v1.PolicyActivatedH\x00\x12\x33\n\rpolicy_nacked\x18\x05 \x01(\x0b\x32\x1a.toolreeve.v1.PolicyNackedH\x00\x12/\n\x0bhold_placed\x18\x06 \x01(\x0b\x32\x18.toolreeve.v1.HoldPlacedH\x00\x12\x33\n\rhold_released\x18\x07 \x01(\x0b\x32\x1a.toolreeve.v1.HoldReleasedH\x00\x12\x37\n\x0frollout_started\x18\x08 \x01(\x0b\x32\x1c.toolreeve.v1.RolloutStartedH\x00\x12\x37\n\x0frollout_changed\x18\t \x01(\x0b\x32\x1c.toolreeve.v1.RolloutChangedH\x00\x12;\n\x11\x65vidence_reported\x18\n \x01(\x0b\x32\x1e.toolreeve.v1.EvidenceReportedH\x00\x12\x33\n\rgrant_created\x18\x10 \x01(\x0b\x32\x1a.toolreeve.v1.GrantCreatedH\x00\x12\x33\n\rgrant_rotated\x18\x11 \x01(\x0b\x32\x1a.toolreeve.v1.GrantRotatedH\x00\x12\x33\n\rgrant_revoked\x18\x12 \x01(\x0b\x32\x1a.toolreeve.v1.GrantRevokedH\x00\x12=\n\x12\x61pproval_requested\x18\x13 \x01(\x0b\x32\x1f.toolreeve.v1.ApprovalRequestedH\x00\x12\x37\n\x0f\x61pproval_joined\x18\x14 \x01(\x0b\x32\x1c.toolreeve.v1.ApprovalJoinedH\x00\x12\x35\n\x0e\x61pproval_voted\x18\x15 \x01(\x0b\x32\x1b.toolreeve.v1.ApprovalVotedH\x00\x12\x39\n\x10\x61pproval_expired\x18\x16 \x01(\x0b\x32\x1d.toolreeve.v1.ApprovalExpiredH\x00\x12\x35\n\x0epermit_claimed\x18\x17 \x01(\x0b\x32\x1b.toolreeve.v1.PermitClaimedH\x00\x12<\n\x12join_token_created\x18\x1a \x01(\x0b\x32\x1e.toolreeve.v1.JoinTokenCreatedH\x00\x12\x33\n\rmember_joined\x18\x1b \x01(\x0b\x32\x1a.toolreeve.v1.MemberJoinedH\x00\x12\x33\n\rmember_denied\x18\x1c \x01(\x0b\x32\x1a.toolreeve.v1.MemberDeniedH\x00\x12\x39\n\x10operator_created\x18\x1d \x01(\x0b\x32\x1d.toolreeve.v1.OperatorCreatedH\x00\x12\x39\n\x10operator_revoked\x18\x1e \x01(\x0b\x32\x1d.toolreeve.v1.OperatorRevokedH\x00\x42\x06\n\x04\x62ody\"C\n\x11RevisionPublished\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\"\x8d\x01\n\x0eManifestIssued\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\x12.\n\x08manifest\x18\x05 \x01(\x0b\x32\x1c.toolreeve.v1.SignedManifest\"\xa1\x02\n\x0eRolloutStarted\x12\x12\n\nrollout_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x0e\n\x06policy\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\t\x12\x19\n\x11previous_revision\x18\x05 \x01(\t\x12\'\n\x04plan\x18\x06 \x01(\x0b\x32\x19.toolreeve.v1.RolloutPlan\x12,\n\x06stages\x18\x07 \x03(\x0b\x32\x1c.toolreeve.v1.SignedManifest\x12+\n\x05\x66inal\x18\x08 \x01(\x0b\x32\x1c.toolreeve.v1.SignedManifest\x12*\n\x04\x62\x61\x63k\x18\t \x01(\x0b\x32\x1c.toolreeve.v1.SignedManifest\"t\n\x0eRolloutChanged\x12\x12\n\nrollout_id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.toolreeve.v1.RolloutState\x12\x13\n\x0bstage_index\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\t\"U\n\x10\x45videnceReported\x12\x12\n\nrollout_id\x18\x01 \x01(\t\x12-\n\x07reports\x18\x02 \x03(\x0b\x32\x1c.toolreeve.v1.EvidenceReport\"e\n\x0e\x45videnceReport\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12/\n\x08\x65vidence\x18\x03 \x01(\x0b\x32\x1d.toolreeve.v1.RolloutEvidence\"\xc3\x01\n\x0c\x45nforcerSeen\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x18\n\x10software_version\x18\x03 \x01(\t\x12\x0f\n\x07servers\x18\x04 \x03(\t\x12\x36\n\x06labels\x18\x05 \x03(\x0b\x32&.toolreeve.v1.EnforcerSeen.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"c\n\x0fPolicyActivated\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\"~\n\x0cPolicyNacked\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"n\n\x0cGrantCreated\x12\r\n\x05grant\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0f\n\x07servers\x18\x03 \x03(\t\x12\x19\n\x11\x65xpires_unix_nano\x18\x04 \x01(\x06\x12\x14\n\x0ctoken_sha256\x18\x05 \x01(\x0c\"T\n\x0cGrantRotated\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x14\n\x0ctoken_sha256\x18\x02 \x01(\x0c\x12\x1f\n\x17overlap_until_unix_nano\x18\x03 \x01(\x06\"\x1d\n\x0cGrantRevoked\x12\r\n\x05grant\x18\x01 \x01(\t\"\x8a\x01\n\x11\x41pprovalRequested\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x30\n\x08question\x18\x02 \x01(\x0b\x32\x1e.toolreeve.v1.ApprovalQuestion\x12\x13\n\x0b\x65nforcer_id\x18\x03 \x01(\t\x12\x19\n\x11\x65xpires_unix_nano\x18\x04 \x01(\x06\":\n\x0e\x41pprovalJoined\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nforcer_id\x18\x02 \x01(\t\"V\n\rApprovalVoted\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\x12\x1e\n\x16permit_until_unix_nano\x18\x03 \x01(\x06\"&\n\x0f\x41pprovalExpired\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\"K\n\rPermitClaimed\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nforcer_id\x18\x02 \x01(\t\x12\x10\n\x08\x63laim_id\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,20 +38,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENFORCERSEEN_LABELSENTRY']._loaded_options = None
   _globals['_ENFORCERSEEN_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_COMMIT']._serialized_start=97
-  _globals['_COMMIT']._serialized_end=262
-  _globals['_CONTROLEVENT']._serialized_start=265
-  _globals['_CONTROLEVENT']._serialized_end=674
-  _globals['_REVISIONPUBLISHED']._serialized_start=676
-  _globals['_REVISIONPUBLISHED']._serialized_end=743
-  _globals['_MANIFESTISSUED']._serialized_start=746
-  _globals['_MANIFESTISSUED']._serialized_end=887
-  _globals['_ENFORCERSEEN']._serialized_start=890
-  _globals['_ENFORCERSEEN']._serialized_end=1085
-  _globals['_ENFORCERSEEN_LABELSENTRY']._serialized_start=1040
-  _globals['_ENFORCERSEEN_LABELSENTRY']._serialized_end=1085
-  _globals['_POLICYACTIVATED']._serialized_start=1087
-  _globals['_POLICYACTIVATED']._serialized_end=1186
-  _globals['_POLICYNACKED']._serialized_start=1188
-  _globals['_POLICYNACKED']._serialized_end=1314
+  _globals['_COMMIT']._serialized_start=183
+  _globals['_COMMIT']._serialized_end=348
+  _globals['_CONTROLEVENT']._serialized_start=351
+  _globals['_CONTROLEVENT']._serialized_end=1669
+  _globals['_REVISIONPUBLISHED']._serialized_start=1671
+  _globals['_REVISIONPUBLISHED']._serialized_end=1738
+  _globals['_MANIFESTISSUED']._serialized_start=1741
+  _globals['_MANIFESTISSUED']._serialized_end=1882
+  _globals['_ROLLOUTSTARTED']._serialized_start=1885
+  _globals['_ROLLOUTSTARTED']._serialized_end=2174
+  _globals['_ROLLOUTCHANGED']._serialized_start=2176
+  _globals['_ROLLOUTCHANGED']._serialized_end=2292
+  _globals['_EVIDENCEREPORTED']._serialized_start=2294
+  _globals['_EVIDENCEREPORTED']._serialized_end=2379
+  _globals['_EVIDENCEREPORT']._serialized_start=2381
+  _globals['_EVIDENCEREPORT']._serialized_end=2482
+  _globals['_ENFORCERSEEN']._serialized_start=2485
+  _globals['_ENFORCERSEEN']._serialized_end=2680
+  _globals['_ENFORCERSEEN_LABELSENTRY']._serialized_start=2635
+  _globals['_ENFORCERSEEN_LABELSENTRY']._serialized_end=2680
+  _globals['_POLICYACTIVATED']._serialized_start=2682
+  _globals['_POLICYACTIVATED']._serialized_end=2781
+  _globals['_POLICYNACKED']._serialized_start=2783
+  _globals['_POLICYNACKED']._serialized_end=2909
+  _globals['_GRANTCREATED']._serialized_start=2911
+  _globals['_GRANTCREATED']._serialized_end=3021
+  _globals['_GRANTROTATED']._serialized_start=3023
+  _globals['_GRANTROTATED']._serialized_end=3107
+  _globals['_GRANTREVOKED']._serialized_start=3109
+  _globals['_GRANTREVOKED']._serialized_end=3138
+  _globals['_APPROVALREQUESTED']._serialized_start=3141
+  _globals['_APPROVALREQUESTED']._serialized_end=3279
+  _globals['_APPROVALJOINED']._serialized_start=3281
+  _globals['_APPROVALJOINED']._serialized_end=3339
+  _globals['_APPROVALVOTED']._serialized_start=3341
+  _globals['_APPROVALVOTED']._serialized_end=3427
+  _globals['_APPROVALEXPIRED']._serialized_start=3429
+  _globals['_APPROVALEXPIRED']._serialized_end=3467
+  _globals['_PERMITCLAIMED']._serialized_start=3469
+  _globals['_PERMITCLAIMED']._serialized_end=3544
 # @@protoc_insertion_point(module_scope)

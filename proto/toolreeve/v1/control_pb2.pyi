@@ -9,8 +9,11 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from toolreeve.v1 import approval_pb2 as _approval_pb2
 from toolreeve.v1 import audit_pb2 as _audit_pb2
 from toolreeve.v1 import fleet_pb2 as _fleet_pb2
+from toolreeve.v1 import identity_pb2 as _identity_pb2
+from toolreeve.v1 import rollout_pb2 as _rollout_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -76,6 +79,22 @@ class ControlEvent(_message.Message):
     POLICY_NACKED_FIELD_NUMBER: _builtins.int
     HOLD_PLACED_FIELD_NUMBER: _builtins.int
     HOLD_RELEASED_FIELD_NUMBER: _builtins.int
+    ROLLOUT_STARTED_FIELD_NUMBER: _builtins.int
+    ROLLOUT_CHANGED_FIELD_NUMBER: _builtins.int
+    EVIDENCE_REPORTED_FIELD_NUMBER: _builtins.int
+    GRANT_CREATED_FIELD_NUMBER: _builtins.int
+    GRANT_ROTATED_FIELD_NUMBER: _builtins.int
+    GRANT_REVOKED_FIELD_NUMBER: _builtins.int
+    APPROVAL_REQUESTED_FIELD_NUMBER: _builtins.int
+    APPROVAL_JOINED_FIELD_NUMBER: _builtins.int
+    APPROVAL_VOTED_FIELD_NUMBER: _builtins.int
+    APPROVAL_EXPIRED_FIELD_NUMBER: _builtins.int
+    PERMIT_CLAIMED_FIELD_NUMBER: _builtins.int
+    JOIN_TOKEN_CREATED_FIELD_NUMBER: _builtins.int
+    MEMBER_JOINED_FIELD_NUMBER: _builtins.int
+    MEMBER_DENIED_FIELD_NUMBER: _builtins.int
+    OPERATOR_CREATED_FIELD_NUMBER: _builtins.int
+    OPERATOR_REVOKED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def revision_published(self) -> Global___RevisionPublished: ...
     @_builtins.property
@@ -90,6 +109,38 @@ class ControlEvent(_message.Message):
     def hold_placed(self) -> _audit_pb2.HoldPlaced: ...
     @_builtins.property
     def hold_released(self) -> _audit_pb2.HoldReleased: ...
+    @_builtins.property
+    def rollout_started(self) -> Global___RolloutStarted: ...
+    @_builtins.property
+    def rollout_changed(self) -> Global___RolloutChanged: ...
+    @_builtins.property
+    def evidence_reported(self) -> Global___EvidenceReported: ...
+    @_builtins.property
+    def grant_created(self) -> Global___GrantCreated: ...
+    @_builtins.property
+    def grant_rotated(self) -> Global___GrantRotated: ...
+    @_builtins.property
+    def grant_revoked(self) -> Global___GrantRevoked: ...
+    @_builtins.property
+    def approval_requested(self) -> Global___ApprovalRequested: ...
+    @_builtins.property
+    def approval_joined(self) -> Global___ApprovalJoined: ...
+    @_builtins.property
+    def approval_voted(self) -> Global___ApprovalVoted: ...
+    @_builtins.property
+    def approval_expired(self) -> Global___ApprovalExpired: ...
+    @_builtins.property
+    def permit_claimed(self) -> Global___PermitClaimed: ...
+    @_builtins.property
+    def join_token_created(self) -> _identity_pb2.JoinTokenCreated: ...
+    @_builtins.property
+    def member_joined(self) -> _identity_pb2.MemberJoined: ...
+    @_builtins.property
+    def member_denied(self) -> _identity_pb2.MemberDenied: ...
+    @_builtins.property
+    def operator_created(self) -> _identity_pb2.OperatorCreated: ...
+    @_builtins.property
+    def operator_revoked(self) -> _identity_pb2.OperatorRevoked: ...
     def __init__(
         self,
         *,
@@ -100,12 +151,28 @@ class ControlEvent(_message.Message):
         policy_nacked: Global___PolicyNacked | None = ...,
         hold_placed: _audit_pb2.HoldPlaced | None = ...,
         hold_released: _audit_pb2.HoldReleased | None = ...,
+        rollout_started: Global___RolloutStarted | None = ...,
+        rollout_changed: Global___RolloutChanged | None = ...,
+        evidence_reported: Global___EvidenceReported | None = ...,
+        grant_created: Global___GrantCreated | None = ...,
+        grant_rotated: Global___GrantRotated | None = ...,
+        grant_revoked: Global___GrantRevoked | None = ...,
+        approval_requested: Global___ApprovalRequested | None = ...,
+        approval_joined: Global___ApprovalJoined | None = ...,
+        approval_voted: Global___ApprovalVoted | None = ...,
+        approval_expired: Global___ApprovalExpired | None = ...,
+        permit_claimed: Global___PermitClaimed | None = ...,
+        join_token_created: _identity_pb2.JoinTokenCreated | None = ...,
+        member_joined: _identity_pb2.MemberJoined | None = ...,
+        member_denied: _identity_pb2.MemberDenied | None = ...,
+        operator_created: _identity_pb2.OperatorCreated | None = ...,
+        operator_revoked: _identity_pb2.OperatorRevoked | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "enforcer_seen", b"enforcer_seen", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "manifest_issued", b"manifest_issued", "policy_activated", b"policy_activated", "policy_nacked", b"policy_nacked", "revision_published", b"revision_published"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval_expired", b"approval_expired", "approval_joined", b"approval_joined", "approval_requested", b"approval_requested", "approval_voted", b"approval_voted", "body", b"body", "enforcer_seen", b"enforcer_seen", "evidence_reported", b"evidence_reported", "grant_created", b"grant_created", "grant_revoked", b"grant_revoked", "grant_rotated", b"grant_rotated", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "join_token_created", b"join_token_created", "manifest_issued", b"manifest_issued", "member_denied", b"member_denied", "member_joined", b"member_joined", "operator_created", b"operator_created", "operator_revoked", b"operator_revoked", "permit_claimed", b"permit_claimed", "policy_activated", b"policy_activated", "policy_nacked", b"policy_nacked", "revision_published", b"revision_published", "rollout_changed", b"rollout_changed", "rollout_started", b"rollout_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "enforcer_seen", b"enforcer_seen", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "manifest_issued", b"manifest_issued", "policy_activated", b"policy_activated", "policy_nacked", b"policy_nacked", "revision_published", b"revision_published"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_expired", b"approval_expired", "approval_joined", b"approval_joined", "approval_requested", b"approval_requested", "approval_voted", b"approval_voted", "body", b"body", "enforcer_seen", b"enforcer_seen", "evidence_reported", b"evidence_reported", "grant_created", b"grant_created", "grant_revoked", b"grant_revoked", "grant_rotated", b"grant_rotated", "hold_placed", b"hold_placed", "hold_released", b"hold_released", "join_token_created", b"join_token_created", "manifest_issued", b"manifest_issued", "member_denied", b"member_denied", "member_joined", b"member_joined", "operator_created", b"operator_created", "operator_revoked", b"operator_revoked", "permit_claimed", b"permit_claimed", "policy_activated", b"policy_activated", "policy_nacked", b"policy_nacked", "revision_published", b"revision_published", "rollout_changed", b"rollout_changed", "rollout_started", b"rollout_started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["revision_published", "manifest_issued", "enforcer_seen", "policy_activated", "policy_nacked", "hold_placed", "hold_released"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["revision_published", "manifest_issued", "enforcer_seen", "policy_activated", "policy_nacked", "hold_placed", "hold_released", "rollout_started", "rollout_changed", "evidence_reported", "grant_created", "grant_rotated", "grant_revoked", "approval_requested", "approval_joined", "approval_voted", "approval_expired", "permit_claimed", "join_token_created", "member_joined", "member_denied", "operator_created", "operator_revoked"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -171,6 +238,148 @@ class ManifestIssued(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ManifestIssued: _TypeAlias = ManifestIssued  # noqa: Y015
+
+@_typing.final
+class RolloutStarted(_message.Message):
+    """A revision goes to a server's enforcers in stages. Every manifest that it can come to is signed
+    with this first word, so that whoever goes on with it needs no key.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    PREVIOUS_REVISION_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    BACK_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    server: _builtins.str
+    policy: _builtins.str
+    revision: _builtins.str
+    previous_revision: _builtins.str
+    @_builtins.property
+    def plan(self) -> _rollout_pb2.RolloutPlan: ...
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[_fleet_pb2.SignedManifest]:
+        """One a stage; their sequences rise."""
+
+    @_builtins.property
+    def final(self) -> _fleet_pb2.SignedManifest:
+        """Without a cohort: the revision is everybody's."""
+
+    @_builtins.property
+    def back(self) -> _fleet_pb2.SignedManifest:
+        """The way back: the previous revision is everybody's. Its sequence is above all others."""
+
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+        server: _builtins.str = ...,
+        policy: _builtins.str = ...,
+        revision: _builtins.str = ...,
+        previous_revision: _builtins.str = ...,
+        plan: _rollout_pb2.RolloutPlan | None = ...,
+        stages: _abc.Iterable[_fleet_pb2.SignedManifest] | None = ...,
+        final: _fleet_pb2.SignedManifest | None = ...,
+        back: _fleet_pb2.SignedManifest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["back", b"back", "final", b"final", "plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["back", b"back", "final", b"final", "plan", b"plan", "policy", b"policy", "previous_revision", b"previous_revision", "revision", b"revision", "rollout_id", b"rollout_id", "server", b"server", "stages", b"stages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutStarted: _TypeAlias = RolloutStarted  # noqa: Y015
+
+@_typing.final
+class RolloutChanged(_message.Message):
+    """A rollout has come to a stage or a state, and why. Where that is its end, a ManifestIssued stands
+    in the same commit.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STAGE_INDEX_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    state: _rollout_pb2.RolloutState.ValueType
+    stage_index: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+        state: _rollout_pb2.RolloutState.ValueType = ...,
+        stage_index: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "rollout_id", b"rollout_id", "stage_index", b"stage_index", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutChanged: _TypeAlias = RolloutChanged  # noqa: Y015
+
+@_typing.final
+class EvidenceReported(_message.Message):
+    """What enforcers have seen of a revision under rollout; counts only rise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_ID_FIELD_NUMBER: _builtins.int
+    REPORTS_FIELD_NUMBER: _builtins.int
+    rollout_id: _builtins.str
+    @_builtins.property
+    def reports(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvidenceReport]: ...
+    def __init__(
+        self,
+        *,
+        rollout_id: _builtins.str = ...,
+        reports: _abc.Iterable[Global___EvidenceReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports", "rollout_id", b"rollout_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceReported: _TypeAlias = EvidenceReported  # noqa: Y015
+
+@_typing.final
+class EvidenceReport(_message.Message):
+    """Of one enforcer in one epoch of its history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCER_ID_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    enforcer_id: _builtins.str
+    epoch: _builtins.int
+    @_builtins.property
+    def evidence(self) -> _rollout_pb2.RolloutEvidence: ...
+    def __init__(
+        self,
+        *,
+        enforcer_id: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        evidence: _rollout_pb2.RolloutEvidence | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcer_id", b"enforcer_id", "epoch", b"epoch", "evidence", b"evidence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvidenceReport: _TypeAlias = EvidenceReport  # noqa: Y015
 
 @_typing.final
 class EnforcerSeen(_message.Message):
@@ -292,3 +501,222 @@ class PolicyNacked(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicyNacked: _TypeAlias = PolicyNacked  # noqa: Y015
+
+@_typing.final
+class GrantCreated(_message.Message):
+    """A credential for one agent was made; its token was shown once and stands nowhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    TOKEN_SHA256_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    agent: _builtins.str
+    expires_unix_nano: _builtins.int
+    """0: does not expire."""
+    token_sha256: _builtins.bytes
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all servers."""
+
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        servers: _abc.Iterable[_builtins.str] | None = ...,
+        expires_unix_nano: _builtins.int = ...,
+        token_sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "expires_unix_nano", b"expires_unix_nano", "grant", b"grant", "servers", b"servers", "token_sha256", b"token_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantCreated: _TypeAlias = GrantCreated  # noqa: Y015
+
+@_typing.final
+class GrantRotated(_message.Message):
+    """A grant has a new token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    TOKEN_SHA256_FIELD_NUMBER: _builtins.int
+    OVERLAP_UNTIL_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    token_sha256: _builtins.bytes
+    overlap_until_unix_nano: _builtins.int
+    """When the tokens of before end."""
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+        token_sha256: _builtins.bytes = ...,
+        overlap_until_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "overlap_until_unix_nano", b"overlap_until_unix_nano", "token_sha256", b"token_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantRotated: _TypeAlias = GrantRotated  # noqa: Y015
+
+@_typing.final
+class GrantRevoked(_message.Message):
+    """A grant opens nothing any more, for ever."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantRevoked: _TypeAlias = GrantRevoked  # noqa: Y015
+
+@_typing.final
+class ApprovalRequested(_message.Message):
+    """A call waits for a person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ENFORCER_ID_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    enforcer_id: _builtins.str
+    """Where the call waits."""
+    expires_unix_nano: _builtins.int
+    @_builtins.property
+    def question(self) -> _approval_pb2.ApprovalQuestion: ...
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        question: _approval_pb2.ApprovalQuestion | None = ...,
+        enforcer_id: _builtins.str = ...,
+        expires_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "enforcer_id", b"enforcer_id", "expires_unix_nano", b"expires_unix_nano", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalRequested: _TypeAlias = ApprovalRequested  # noqa: Y015
+
+@_typing.final
+class ApprovalJoined(_message.Message):
+    """The same call waits at another enforcer too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    ENFORCER_ID_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    enforcer_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        enforcer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "enforcer_id", b"enforcer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalJoined: _TypeAlias = ApprovalJoined  # noqa: Y015
+
+@_typing.final
+class ApprovalVoted(_message.Message):
+    """The actor of the commit said yes or no."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    PERMIT_UNTIL_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    approved: _builtins.bool
+    permit_until_unix_nano: _builtins.int
+    """Until when the permit may be used, where this was the last yes that was needed."""
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        permit_until_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "approved", b"approved", "permit_until_unix_nano", b"permit_until_unix_nano"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalVoted: _TypeAlias = ApprovalVoted  # noqa: Y015
+
+@_typing.final
+class ApprovalExpired(_message.Message):
+    """Nobody decided in time, or nobody used the permit in time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalExpired: _TypeAlias = ApprovalExpired  # noqa: Y015
+
+@_typing.final
+class PermitClaimed(_message.Message):
+    """A permit is spent: this one enforcer may make the call, once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    ENFORCER_ID_FIELD_NUMBER: _builtins.int
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    enforcer_id: _builtins.str
+    claim_id: _builtins.str
+    """Chosen by the enforcer for one call; the same claim again is the same permit."""
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+        enforcer_id: _builtins.str = ...,
+        claim_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "claim_id", b"claim_id", "enforcer_id", b"enforcer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PermitClaimed: _TypeAlias = PermitClaimed  # noqa: Y015

@@ -22,10 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from toolreeve.v1 import approval_pb2 as toolreeve_dot_v1_dot_approval__pb2
 from toolreeve.v1 import audit_pb2 as toolreeve_dot_v1_dot_audit__pb2
+from toolreeve.v1 import rollout_pb2 as toolreeve_dot_v1_dot_rollout__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18toolreeve/v1/fleet.proto\x12\x0ctoolreeve.v1\x1a\x18toolreeve/v1/audit.proto\"\xe2\x01\n\x10SubscribeRequest\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.toolreeve.v1.HelloH\x00\x12 \n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x11.toolreeve.v1.AckH\x00\x12\"\n\x04nack\x18\x03 \x01(\x0b\x32\x12.toolreeve.v1.NackH\x00\x12/\n\x0blease_asked\x18\x04 \x01(\x0b\x32\x18.toolreeve.v1.LeaseAskedH\x00\x12&\n\x06status\x18\x05 \x01(\x0b\x32\x14.toolreeve.v1.StatusH\x00\x42\t\n\x07message\"\xb0\x02\n\x11SubscribeResponse\x12\x30\n\x08manifest\x18\x01 \x01(\x0b\x32\x1c.toolreeve.v1.SignedManifestH\x00\x12/\n\x0blease_given\x18\x02 \x01(\x0b\x32\x18.toolreeve.v1.LeaseGivenH\x00\x12\'\n\x04hold\x18\x03 \x01(\x0b\x32\x17.toolreeve.v1.HoldOrderH\x00\x12\x32\n\x08\x61pproval\x18\x04 \x01(\x0b\x32\x1e.toolreeve.v1.ApprovalDecisionH\x00\x12(\n\x07\x64urable\x18\x05 \x01(\x0b\x32\x15.toolreeve.v1.DurableH\x00\x12&\n\x06resend\x18\x06 \x01(\x0b\x32\x14.toolreeve.v1.ResendH\x00\x42\t\n\x07message\"\xf2\x01\n\x05Hello\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\x18\n\x10software_version\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0f\n\x07servers\x18\x04 \x03(\t\x12,\n\x07running\x18\x05 \x03(\x0b\x32\x1b.toolreeve.v1.RunningPolicy\x12/\n\x06labels\x18\x06 \x03(\x0b\x32\x1f.toolreeve.v1.Hello.LabelsEntry\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\\\n\rRunningPolicy\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\"d\n\x0eSignedManifest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x14\n\x0cpayload_type\x18\x02 \x01(\t\x12+\n\nsignatures\x18\x03 \x03(\x0b\x32\x17.toolreeve.v1.Signature\".\n\tSignature\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"y\n\x03\x41\x63k\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\x12%\n\x05stage\x18\x05 \x01(\x0e\x32\x16.toolreeve.v1.AckStage\"q\n\x04Nack\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"s\n\nLeaseAsked\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x0f\n\x07\x63ounter\x18\x03 \x01(\t\x12\x10\n\x08key_json\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x10\n\x08returned\x18\x06 \x01(\x03\"W\n\nLeaseGiven\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\x12\x0f\n\x07life_ms\x18\x03 \x01(\x03\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x03\"\xaf\x01\n\tHoldOrder\x12#\n\x05place\x18\x01 \x01(\x0b\x32\x12.toolreeve.v1.HoldH\x00\x12-\n\x07release\x18\x02 \x01(\x0b\x32\x1a.toolreeve.v1.HoldReleasedH\x00\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08snapshot\x18\x04 \x01(\x08\x12!\n\x05holds\x18\x05 \x03(\x0b\x32\x12.toolreeve.v1.HoldB\x07\n\x05order\"s\n\x10\x41pprovalDecision\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x10\n\x08\x61pproved\x18\x02 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x19\n\x11\x65xpires_unix_nano\x18\x05 \x01(\x06\"\xe4\x01\n\x06Status\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0c\n\x04head\x18\x03 \x01(\x0c\x12\x1a\n\x12published_sequence\x18\x04 \x01(\x04\x12\x14\n\x0coutbox_bytes\x18\x05 \x01(\x03\x12\x0f\n\x07\x61llowed\x18\x06 \x01(\x04\x12\x0e\n\x06\x64\x65nied\x18\x07 \x01(\x04\x12\x16\n\x0etime_unix_nano\x18\x08 \x01(\x06\x12\'\n\nkept_after\x18\t \x01(\x0b\x32\x13.toolreeve.v1.Place\x12\x17\n\x0fkept_after_head\x18\n \x01(\x0c\"(\n\x05Place\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"7\n\tEpochSpan\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x0c\n\x04last\x18\x03 \x01(\x04\"1\n\x07\x44urable\x12&\n\x05spans\x18\x01 \x03(\x0b\x32\x17.toolreeve.v1.EpochSpan\"P\n\x06Resend\x12\"\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x13.toolreeve.v1.Place\x12\"\n\x05up_to\x18\x02 \x01(\x0b\x32\x13.toolreeve.v1.Place\"(\n\x14\x46\x65tchRevisionRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\"%\n\x15\x46\x65tchRevisionResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c*V\n\x08\x41\x63kStage\x12\x19\n\x15\x41\x43K_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43K_STAGE_RECEIVED\x10\x01\x12\x17\n\x13\x41\x43K_STAGE_ACTIVATED\x10\x02\x32\xba\x01\n\x0c\x46leetService\x12P\n\tSubscribe\x12\x1e.toolreeve.v1.SubscribeRequest\x1a\x1f.toolreeve.v1.SubscribeResponse(\x01\x30\x01\x12X\n\rFetchRevision\x12\".toolreeve.v1.FetchRevisionRequest\x1a#.toolreeve.v1.FetchRevisionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18toolreeve/v1/fleet.proto\x12\x0ctoolreeve.v1\x1a\x1btoolreeve/v1/approval.proto\x1a\x18toolreeve/v1/audit.proto\x1a\x1atoolreeve/v1/rollout.proto\"\xfb\x02\n\x10SubscribeRequest\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.toolreeve.v1.HelloH\x00\x12 \n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x11.toolreeve.v1.AckH\x00\x12\"\n\x04nack\x18\x03 \x01(\x0b\x32\x12.toolreeve.v1.NackH\x00\x12/\n\x0blease_asked\x18\x04 \x01(\x0b\x32\x18.toolreeve.v1.LeaseAskedH\x00\x12&\n\x06status\x18\x05 \x01(\x0b\x32\x14.toolreeve.v1.StatusH\x00\x12\x31\n\x08\x65vidence\x18\x06 \x01(\x0b\x32\x1d.toolreeve.v1.RolloutEvidenceH\x00\x12\x31\n\x0c\x61pproval_ask\x18\x08 \x01(\x0b\x32\x19.toolreeve.v1.ApprovalAskH\x00\x12\x31\n\x0cpermit_claim\x18\t \x01(\x0b\x32\x19.toolreeve.v1.PermitClaimH\x00\x42\t\n\x07message\"\x86\x03\n\x11SubscribeResponse\x12\x30\n\x08manifest\x18\x01 \x01(\x0b\x32\x1c.toolreeve.v1.SignedManifestH\x00\x12/\n\x0blease_given\x18\x02 \x01(\x0b\x32\x18.toolreeve.v1.LeaseGivenH\x00\x12\'\n\x04hold\x18\x03 \x01(\x0b\x32\x17.toolreeve.v1.HoldOrderH\x00\x12.\n\x08\x61pproval\x18\x04 \x01(\x0b\x32\x1a.toolreeve.v1.ApprovalNewsH\x00\x12(\n\x07\x64urable\x18\x05 \x01(\x0b\x32\x15.toolreeve.v1.DurableH\x00\x12&\n\x06resend\x18\x06 \x01(\x0b\x32\x14.toolreeve.v1.ResendH\x00\x12*\n\x06grants\x18\x07 \x01(\x0b\x32\x18.toolreeve.v1.GrantOrderH\x00\x12,\n\x06permit\x18\n \x01(\x0b\x32\x1a.toolreeve.v1.PermitAnswerH\x00\x42\t\n\x07message\"\xf2\x01\n\x05Hello\x12\x13\n\x0b\x65nforcer_id\x18\x01 \x01(\t\x12\x18\n\x10software_version\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0f\n\x07servers\x18\x04 \x03(\t\x12,\n\x07running\x18\x05 \x03(\x0b\x32\x1b.toolreeve.v1.RunningPolicy\x12/\n\x06labels\x18\x06 \x03(\x0b\x32\x1f.toolreeve.v1.Hello.LabelsEntry\x12\r\n\x05\x65poch\x18\x07 \x01(\x04\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\\\n\rRunningPolicy\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\"d\n\x0eSignedManifest\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x14\n\x0cpayload_type\x18\x02 \x01(\t\x12+\n\nsignatures\x18\x03 \x03(\x0b\x32\x17.toolreeve.v1.Signature\".\n\tSignature\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"y\n\x03\x41\x63k\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\x12%\n\x05stage\x18\x05 \x01(\x0e\x32\x16.toolreeve.v1.AckStage\"q\n\x04Nack\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\t\x12\x19\n\x11manifest_sequence\x18\x04 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x96\x02\n\nLeaseAsked\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x0f\n\x07\x63ounter\x18\x03 \x01(\t\x12\x14\n\x08key_json\x18\x04 \x01(\tB\x02\x18\x01\x12\x0e\n\x06\x61mount\x18\x05 \x01(\x03\x12\x14\n\x08returned\x18\x06 \x01(\x03\x42\x02\x18\x01\x12\r\n\x05owner\x18\x07 \x01(\t\x12\x10\n\x08revision\x18\x08 \x01(\t\x12\x13\n\x06window\x18\t \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05least\x18\n \x01(\x03\x12\r\n\x05\x61head\x18\x0b \x01(\x03\x12+\n\x07settled\x18\x0c \x03(\x0b\x32\x1a.toolreeve.v1.LeaseSettled\x12\r\n\x05share\x18\r \x01(\tB\t\n\x07_window\".\n\x0cLeaseSettled\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0c\n\x04used\x18\x02 \x01(\x03\"\x8e\x01\n\nLeaseGiven\x12\x10\n\x08lease_id\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\x12\x0f\n\x07life_ms\x18\x03 \x01(\x03\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x03\x12\x0f\n\x07unknown\x18\x05 \x01(\x08\x12\r\n\x05share\x18\x06 \x01(\x03\x12\x15\n\rshare_life_ms\x18\x07 \x01(\x03\"\xaf\x01\n\tHoldOrder\x12#\n\x05place\x18\x01 \x01(\x0b\x32\x12.toolreeve.v1.HoldH\x00\x12-\n\x07release\x18\x02 \x01(\x0b\x32\x1a.toolreeve.v1.HoldReleasedH\x00\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x10\n\x08snapshot\x18\x04 \x01(\x08\x12!\n\x05holds\x18\x05 \x03(\x0b\x32\x12.toolreeve.v1.HoldB\x07\n\x05order\"d\n\x0b\x41pprovalAsk\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\t\x12\x30\n\x08question\x18\x02 \x01(\x0b\x32\x1e.toolreeve.v1.ApprovalQuestion\x12\x13\n\x0b\x61pproval_id\x18\x03 \x01(\t\"\xaa\x01\n\x0c\x41pprovalNews\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.toolreeve.v1.ApprovalState\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x19\n\x11\x65xpires_unix_nano\x18\x05 \x01(\x06\x12\x0e\n\x06\x61sk_id\x18\x06 \x01(\t\x12\x0f\n\x07refused\x18\x07 \x01(\t\"E\n\x0bPermitClaim\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62inding\x18\x03 \x01(\x0c\"A\n\x0cPermitAnswer\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x0f\n\x07granted\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xe4\x01\n\x06Status\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0c\n\x04head\x18\x03 \x01(\x0c\x12\x1a\n\x12published_sequence\x18\x04 \x01(\x04\x12\x14\n\x0coutbox_bytes\x18\x05 \x01(\x03\x12\x0f\n\x07\x61llowed\x18\x06 \x01(\x04\x12\x0e\n\x06\x64\x65nied\x18\x07 \x01(\x04\x12\x16\n\x0etime_unix_nano\x18\x08 \x01(\x06\x12\'\n\nkept_after\x18\t \x01(\x0b\x32\x13.toolreeve.v1.Place\x12\x17\n\x0fkept_after_head\x18\n \x01(\x0c\"(\n\x05Place\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"7\n\tEpochSpan\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x0c\n\x04last\x18\x03 \x01(\x04\"1\n\x07\x44urable\x12&\n\x05spans\x18\x01 \x03(\x0b\x32\x17.toolreeve.v1.EpochSpan\"P\n\x06Resend\x12\"\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x13.toolreeve.v1.Place\x12\"\n\x05up_to\x18\x02 \x01(\x0b\x32\x13.toolreeve.v1.Place\"(\n\x14\x46\x65tchRevisionRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\"%\n\x15\x46\x65tchRevisionResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\"Z\n\nGrantOrder\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08snapshot\x18\x02 \x01(\x08\x12(\n\x06grants\x18\x03 \x03(\x0b\x32\x18.toolreeve.v1.GrantEntry\"\xb0\x01\n\nGrantEntry\x12\r\n\x05grant\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0f\n\x07servers\x18\x03 \x03(\t\x12(\n\x06tokens\x18\x04 \x03(\x0b\x32\x18.toolreeve.v1.GrantToken\x12\x19\n\x11\x65xpires_unix_nano\x18\x05 \x01(\x06\x12\x0f\n\x07revoked\x18\x06 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\"7\n\nGrantToken\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x19\n\x11\x65xpires_unix_nano\x18\x02 \x01(\x06*V\n\x08\x41\x63kStage\x12\x19\n\x15\x41\x43K_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x43K_STAGE_RECEIVED\x10\x01\x12\x17\n\x13\x41\x43K_STAGE_ACTIVATED\x10\x02\x32\xba\x01\n\x0c\x46leetService\x12P\n\tSubscribe\x12\x1e.toolreeve.v1.SubscribeRequest\x1a\x1f.toolreeve.v1.SubscribeResponse(\x01\x30\x01\x12X\n\rFetchRevision\x12\".toolreeve.v1.FetchRevisionRequest\x1a#.toolreeve.v1.FetchRevisionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,48 +36,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HELLO_LABELSENTRY']._loaded_options = None
   _globals['_HELLO_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_ACKSTAGE']._serialized_start=2376
-  _globals['_ACKSTAGE']._serialized_end=2462
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=69
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=295
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=298
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=602
-  _globals['_HELLO']._serialized_start=605
-  _globals['_HELLO']._serialized_end=847
-  _globals['_HELLO_LABELSENTRY']._serialized_start=802
-  _globals['_HELLO_LABELSENTRY']._serialized_end=847
-  _globals['_RUNNINGPOLICY']._serialized_start=849
-  _globals['_RUNNINGPOLICY']._serialized_end=941
-  _globals['_SIGNEDMANIFEST']._serialized_start=943
-  _globals['_SIGNEDMANIFEST']._serialized_end=1043
-  _globals['_SIGNATURE']._serialized_start=1045
-  _globals['_SIGNATURE']._serialized_end=1091
-  _globals['_ACK']._serialized_start=1093
-  _globals['_ACK']._serialized_end=1214
-  _globals['_NACK']._serialized_start=1216
-  _globals['_NACK']._serialized_end=1329
-  _globals['_LEASEASKED']._serialized_start=1331
-  _globals['_LEASEASKED']._serialized_end=1446
-  _globals['_LEASEGIVEN']._serialized_start=1448
-  _globals['_LEASEGIVEN']._serialized_end=1535
-  _globals['_HOLDORDER']._serialized_start=1538
-  _globals['_HOLDORDER']._serialized_end=1713
-  _globals['_APPROVALDECISION']._serialized_start=1715
-  _globals['_APPROVALDECISION']._serialized_end=1830
-  _globals['_STATUS']._serialized_start=1833
-  _globals['_STATUS']._serialized_end=2061
-  _globals['_PLACE']._serialized_start=2063
-  _globals['_PLACE']._serialized_end=2103
-  _globals['_EPOCHSPAN']._serialized_start=2105
-  _globals['_EPOCHSPAN']._serialized_end=2160
-  _globals['_DURABLE']._serialized_start=2162
-  _globals['_DURABLE']._serialized_end=2211
-  _globals['_RESEND']._serialized_start=2213
-  _globals['_RESEND']._serialized_end=2293
-  _globals['_FETCHREVISIONREQUEST']._serialized_start=2295
-  _globals['_FETCHREVISIONREQUEST']._serialized_end=2335
-  _globals['_FETCHREVISIONRESPONSE']._serialized_start=2337
-  _globals['_FETCHREVISIONRESPONSE']._serialized_end=2374
-  _globals['_FLEETSERVICE']._serialized_start=2465
-  _globals['_FLEETSERVICE']._serialized_end=2651
+  _globals['_LEASEASKED'].fields_by_name['key_json']._loaded_options = None
+  _globals['_LEASEASKED'].fields_by_name['key_json']._serialized_options = b'\030\001'
+  _globals['_LEASEASKED'].fields_by_name['returned']._loaded_options = None
+  _globals['_LEASEASKED'].fields_by_name['returned']._serialized_options = b'\030\001'
+  _globals['_ACKSTAGE']._serialized_start=3564
+  _globals['_ACKSTAGE']._serialized_end=3650
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=126
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=505
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=508
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=898
+  _globals['_HELLO']._serialized_start=901
+  _globals['_HELLO']._serialized_end=1143
+  _globals['_HELLO_LABELSENTRY']._serialized_start=1098
+  _globals['_HELLO_LABELSENTRY']._serialized_end=1143
+  _globals['_RUNNINGPOLICY']._serialized_start=1145
+  _globals['_RUNNINGPOLICY']._serialized_end=1237
+  _globals['_SIGNEDMANIFEST']._serialized_start=1239
+  _globals['_SIGNEDMANIFEST']._serialized_end=1339
+  _globals['_SIGNATURE']._serialized_start=1341
+  _globals['_SIGNATURE']._serialized_end=1387
+  _globals['_ACK']._serialized_start=1389
+  _globals['_ACK']._serialized_end=1510
+  _globals['_NACK']._serialized_start=1512
+  _globals['_NACK']._serialized_end=1625
+  _globals['_LEASEASKED']._serialized_start=1628
+  _globals['_LEASEASKED']._serialized_end=1906
+  _globals['_LEASESETTLED']._serialized_start=1908
+  _globals['_LEASESETTLED']._serialized_end=1954
+  _globals['_LEASEGIVEN']._serialized_start=1957
+  _globals['_LEASEGIVEN']._serialized_end=2099
+  _globals['_HOLDORDER']._serialized_start=2102
+  _globals['_HOLDORDER']._serialized_end=2277
+  _globals['_APPROVALASK']._serialized_start=2279
+  _globals['_APPROVALASK']._serialized_end=2379
+  _globals['_APPROVALNEWS']._serialized_start=2382
+  _globals['_APPROVALNEWS']._serialized_end=2552
+  _globals['_PERMITCLAIM']._serialized_start=2554
+  _globals['_PERMITCLAIM']._serialized_end=2623
+  _globals['_PERMITANSWER']._serialized_start=2625
+  _globals['_PERMITANSWER']._serialized_end=2690
+  _globals['_STATUS']._serialized_start=2693
+  _globals['_STATUS']._serialized_end=2921
+  _globals['_PLACE']._serialized_start=2923
+  _globals['_PLACE']._serialized_end=2963
+  _globals['_EPOCHSPAN']._serialized_start=2965
+  _globals['_EPOCHSPAN']._serialized_end=3020
+  _globals['_DURABLE']._serialized_start=3022
+  _globals['_DURABLE']._serialized_end=3071
+  _globals['_RESEND']._serialized_start=3073
+  _globals['_RESEND']._serialized_end=3153
+  _globals['_FETCHREVISIONREQUEST']._serialized_start=3155
+  _globals['_FETCHREVISIONREQUEST']._serialized_end=3195
+  _globals['_FETCHREVISIONRESPONSE']._serialized_start=3197
+  _globals['_FETCHREVISIONRESPONSE']._serialized_end=3234
+  _globals['_GRANTORDER']._serialized_start=3236
+  _globals['_GRANTORDER']._serialized_end=3326
+  _globals['_GRANTENTRY']._serialized_start=3329
+  _globals['_GRANTENTRY']._serialized_end=3505
+  _globals['_GRANTTOKEN']._serialized_start=3507
+  _globals['_GRANTTOKEN']._serialized_end=3562
+  _globals['_FLEETSERVICE']._serialized_start=3653
+  _globals['_FLEETSERVICE']._serialized_end=3839
 # @@protoc_insertion_point(module_scope)

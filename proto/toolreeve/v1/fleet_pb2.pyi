@@ -8,7 +8,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from toolreeve.v1 import approval_pb2 as _approval_pb2
 from toolreeve.v1 import audit_pb2 as _audit_pb2
+from toolreeve.v1 import rollout_pb2 as _rollout_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +19,11 @@ if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -53,6 +60,9 @@ class SubscribeRequest(_message.Message):
     NACK_FIELD_NUMBER: _builtins.int
     LEASE_ASKED_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    APPROVAL_ASK_FIELD_NUMBER: _builtins.int
+    PERMIT_CLAIM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -63,6 +73,12 @@ class SubscribeRequest(_message.Message):
     def lease_asked(self) -> Global___LeaseAsked: ...
     @_builtins.property
     def status(self) -> Global___Status: ...
+    @_builtins.property
+    def evidence(self) -> _rollout_pb2.RolloutEvidence: ...
+    @_builtins.property
+    def approval_ask(self) -> Global___ApprovalAsk: ...
+    @_builtins.property
+    def permit_claim(self) -> Global___PermitClaim: ...
     def __init__(
         self,
         *,
@@ -71,12 +87,15 @@ class SubscribeRequest(_message.Message):
         nack: Global___Nack | None = ...,
         lease_asked: Global___LeaseAsked | None = ...,
         status: Global___Status | None = ...,
+        evidence: _rollout_pb2.RolloutEvidence | None = ...,
+        approval_ask: Global___ApprovalAsk | None = ...,
+        permit_claim: Global___PermitClaim | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "hello", b"hello", "lease_asked", b"lease_asked", "message", b"message", "nack", b"nack", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "approval_ask", b"approval_ask", "evidence", b"evidence", "hello", b"hello", "lease_asked", b"lease_asked", "message", b"message", "nack", b"nack", "permit_claim", b"permit_claim", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "hello", b"hello", "lease_asked", b"lease_asked", "message", b"message", "nack", b"nack", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "approval_ask", b"approval_ask", "evidence", b"evidence", "hello", b"hello", "lease_asked", b"lease_asked", "message", b"message", "nack", b"nack", "permit_claim", b"permit_claim", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "ack", "nack", "lease_asked", "status"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "ack", "nack", "lease_asked", "status", "evidence", "approval_ask", "permit_claim"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -94,6 +113,8 @@ class SubscribeResponse(_message.Message):
     APPROVAL_FIELD_NUMBER: _builtins.int
     DURABLE_FIELD_NUMBER: _builtins.int
     RESEND_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def manifest(self) -> Global___SignedManifest: ...
     @_builtins.property
@@ -101,26 +122,32 @@ class SubscribeResponse(_message.Message):
     @_builtins.property
     def hold(self) -> Global___HoldOrder: ...
     @_builtins.property
-    def approval(self) -> Global___ApprovalDecision: ...
+    def approval(self) -> Global___ApprovalNews: ...
     @_builtins.property
     def durable(self) -> Global___Durable: ...
     @_builtins.property
     def resend(self) -> Global___Resend: ...
+    @_builtins.property
+    def grants(self) -> Global___GrantOrder: ...
+    @_builtins.property
+    def permit(self) -> Global___PermitAnswer: ...
     def __init__(
         self,
         *,
         manifest: Global___SignedManifest | None = ...,
         lease_given: Global___LeaseGiven | None = ...,
         hold: Global___HoldOrder | None = ...,
-        approval: Global___ApprovalDecision | None = ...,
+        approval: Global___ApprovalNews | None = ...,
         durable: Global___Durable | None = ...,
         resend: Global___Resend | None = ...,
+        grants: Global___GrantOrder | None = ...,
+        permit: Global___PermitAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "durable", b"durable", "hold", b"hold", "lease_given", b"lease_given", "manifest", b"manifest", "message", b"message", "resend", b"resend"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "durable", b"durable", "grants", b"grants", "hold", b"hold", "lease_given", b"lease_given", "manifest", b"manifest", "message", b"message", "permit", b"permit", "resend", b"resend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "durable", b"durable", "hold", b"hold", "lease_given", b"lease_given", "manifest", b"manifest", "message", b"message", "resend", b"resend"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "durable", b"durable", "grants", b"grants", "hold", b"hold", "lease_given", b"lease_given", "manifest", b"manifest", "message", b"message", "permit", b"permit", "resend", b"resend"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["manifest", "lease_given", "hold", "approval", "durable", "resend"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["manifest", "lease_given", "hold", "approval", "durable", "resend", "grants", "permit"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -227,7 +254,8 @@ Global___RunningPolicy: _TypeAlias = RunningPolicy  # noqa: Y015
 @_typing.final
 class SignedManifest(_message.Message):
     """A DSSE envelope (payload type "application/vnd.toolreeve.manifest+json") around a Manifest in
-    canonical JSON: policy, server, sequence, revision, size, issued, expires, rollout, cohort.
+    canonical JSON: policy, server, sequence, revision, size, issued, expires, rollout, cohort,
+    previous.
     The enforcer trusts the signature, never the stream it came through.
     """
 
@@ -331,7 +359,7 @@ class Nack(_message.Message):
     revision: _builtins.str
     manifest_sequence: _builtins.int
     code: _builtins.str
-    """Stable word: "signature", "rollback", "expired", "hash", "invalid", "fetch"."""
+    """Stable word: "signature", "rollback", "expired", "cohort", "hash", "invalid", "fetch"."""
     reason: _builtins.str
     def __init__(
         self,
@@ -353,7 +381,7 @@ Global___Nack: _TypeAlias = Nack  # noqa: Y015
 
 @_typing.final
 class LeaseAsked(_message.Message):
-    """An enforcer wants a block of a fleet-wide limit."""
+    """An enforcer wants a block of a fleet-wide limit, or tells what it has used of earlier ones."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -363,15 +391,53 @@ class LeaseAsked(_message.Message):
     KEY_JSON_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     RETURNED_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    LEAST_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
-    """Chosen by the enforcer; the answer carries it."""
+    """Chosen by the enforcer, once and never again; the answer carries it."""
     server: _builtins.str
     counter: _builtins.str
-    key_json: _builtins.str
-    """Value of the limit's `by` keys as canonical JSON; empty without."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def key_json(self) -> _builtins.str:
+        """Never said; see `owner`."""
+
+    @key_json.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def key_json(self, value: _builtins.str) -> None:
+        """Never said; see `owner`."""
+
     amount: _builtins.int
-    returned: _builtins.int
-    """What it gives back of earlier leases."""
+    """What calls wait for. Calls, or millionths where the limit counts an `amount`."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def returned(self) -> _builtins.int:
+        """Never said; see `settled`."""
+
+    @returned.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def returned(self, value: _builtins.int) -> None:
+        """Never said; see `settled`."""
+
+    owner: _builtins.str
+    """Whose count it is, as in Reservation.bucket."""
+    revision: _builtins.str
+    """The policy that the limit stands in; what it says of the limit is looked up there."""
+    window: _builtins.int
+    """The calendar window that the block is for, counted since 1970 UTC; nothing where windows slide."""
+    least: _builtins.int
+    """What the first call that waits needs; less is of no use."""
+    ahead: _builtins.int
+    """What may be given beyond `amount`."""
+    share: _builtins.str
+    """It wants a share of every window for itself; names the counts that lie on its disk."""
+    @_builtins.property
+    def settled(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeaseSettled]: ...
     def __init__(
         self,
         *,
@@ -381,14 +447,48 @@ class LeaseAsked(_message.Message):
         key_json: _builtins.str = ...,
         amount: _builtins.int = ...,
         returned: _builtins.int = ...,
+        owner: _builtins.str = ...,
+        revision: _builtins.str = ...,
+        window: _builtins.int | None = ...,
+        least: _builtins.int = ...,
+        ahead: _builtins.int = ...,
+        settled: _abc.Iterable[Global___LeaseSettled] | None = ...,
+        share: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "ahead", b"ahead", "amount", b"amount", "counter", b"counter", "key_json", b"key_json", "lease_id", b"lease_id", "least", b"least", "owner", b"owner", "returned", b"returned", "revision", b"revision", "server", b"server", "settled", b"settled", "share", b"share", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
+    _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__window) -> _WhichOneofReturnType__window | None: ...
+
+Global___LeaseAsked: _TypeAlias = LeaseAsked  # noqa: Y015
+
+@_typing.final
+class LeaseSettled(_message.Message):
+    """A lease is not used any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEASE_ID_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    lease_id: _builtins.str
+    used: _builtins.int
+    """What was used of it."""
+    def __init__(
+        self,
+        *,
+        lease_id: _builtins.str = ...,
+        used: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "counter", b"counter", "key_json", b"key_json", "lease_id", b"lease_id", "returned", b"returned", "server", b"server"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_id", b"lease_id", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LeaseAsked: _TypeAlias = LeaseAsked  # noqa: Y015
+Global___LeaseSettled: _TypeAlias = LeaseSettled  # noqa: Y015
 
 @_typing.final
 class LeaseGiven(_message.Message):
@@ -400,12 +500,22 @@ class LeaseGiven(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     LIFE_MS_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    SHARE_LIFE_MS_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
     amount: _builtins.int
     """May be less than asked, and 0."""
     life_ms: _builtins.int
     """Counted by the enforcer from the moment it asked, on its own monotonic clock."""
     retry_after_ms: _builtins.int
+    """When what was asked for will be free, if nothing comes back before."""
+    unknown: _builtins.bool
+    """The ledger could not be reached: nothing was given, and nobody can say how much is left."""
+    share: _builtins.int
+    """How much of every window is the enforcer's own, whether or not it reaches anybody."""
+    share_life_ms: _builtins.int
+    """For how long, counted as `life_ms` is."""
     def __init__(
         self,
         *,
@@ -413,10 +523,13 @@ class LeaseGiven(_message.Message):
         amount: _builtins.int = ...,
         life_ms: _builtins.int = ...,
         retry_after_ms: _builtins.int = ...,
+        unknown: _builtins.bool = ...,
+        share: _builtins.int = ...,
+        share_life_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "lease_id", b"lease_id", "life_ms", b"life_ms", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "lease_id", b"lease_id", "life_ms", b"life_ms", "retry_after_ms", b"retry_after_ms", "share", b"share", "share_life_ms", b"share_life_ms", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -463,37 +576,131 @@ class HoldOrder(_message.Message):
 Global___HoldOrder: _TypeAlias = HoldOrder  # noqa: Y015
 
 @_typing.final
-class ApprovalDecision(_message.Message):
-    """A person decided."""
+class ApprovalAsk(_message.Message):
+    """A call waits for a person. Said again while it waits: the same ask is answered the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    ask_id: _builtins.str
+    """Chosen by the enforcer for one call."""
+    approval_id: _builtins.str
+    """The approval that answered it before: nobody is asked anew, only told how it stands."""
+    @_builtins.property
+    def question(self) -> _approval_pb2.ApprovalQuestion: ...
+    def __init__(
+        self,
+        *,
+        ask_id: _builtins.str = ...,
+        question: _approval_pb2.ApprovalQuestion | None = ...,
+        approval_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "ask_id", b"ask_id", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalAsk: _TypeAlias = ApprovalAsk  # noqa: Y015
+
+@_typing.final
+class ApprovalNews(_message.Message):
+    """How an approval stands: the answer to an ask, and whenever it changes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
-    APPROVED_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
-    approved: _builtins.bool
+    state: _approval_pb2.ApprovalState.ValueType
     actor: _builtins.str
+    """Who decided last, and why."""
     reason: _builtins.str
     expires_unix_nano: _builtins.int
+    """Until when it may be decided, or the permit used."""
+    ask_id: _builtins.str
+    """Of the ask that this answers; empty where nobody asked just now."""
+    refused: _builtins.str
+    """Why nobody is asked; empty where somebody is."""
     def __init__(
         self,
         *,
         approval_id: _builtins.str = ...,
-        approved: _builtins.bool = ...,
+        state: _approval_pb2.ApprovalState.ValueType = ...,
         actor: _builtins.str = ...,
         reason: _builtins.str = ...,
         expires_unix_nano: _builtins.int = ...,
+        ask_id: _builtins.str = ...,
+        refused: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval_id", b"approval_id", "approved", b"approved", "expires_unix_nano", b"expires_unix_nano", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval_id", b"approval_id", "ask_id", b"ask_id", "expires_unix_nano", b"expires_unix_nano", "reason", b"reason", "refused", b"refused", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ApprovalDecision: _TypeAlias = ApprovalDecision  # noqa: Y015
+Global___ApprovalNews: _TypeAlias = ApprovalNews  # noqa: Y015
+
+@_typing.final
+class PermitClaim(_message.Message):
+    """The enforcer is about to make the call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    BINDING_FIELD_NUMBER: _builtins.int
+    claim_id: _builtins.str
+    approval_id: _builtins.str
+    binding: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        claim_id: _builtins.str = ...,
+        approval_id: _builtins.str = ...,
+        binding: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "binding", b"binding", "claim_id", b"claim_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PermitClaim: _TypeAlias = PermitClaim  # noqa: Y015
+
+@_typing.final
+class PermitAnswer(_message.Message):
+    """Whether this claim, and no other, has the permit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLAIM_ID_FIELD_NUMBER: _builtins.int
+    GRANTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    claim_id: _builtins.str
+    granted: _builtins.bool
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        claim_id: _builtins.str = ...,
+        granted: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_id", b"claim_id", "granted", b"granted", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PermitAnswer: _TypeAlias = PermitAnswer  # noqa: Y015
 
 @_typing.final
 class Status(_message.Message):
@@ -693,3 +900,109 @@ class FetchRevisionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FetchRevisionResponse: _TypeAlias = FetchRevisionResponse  # noqa: Y015
+
+@_typing.final
+class GrantOrder(_message.Message):
+    """Grants as they stand now; of those that are not named here nothing has changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Rises with every change; an enforcer ignores an order that it has passed."""
+    snapshot: _builtins.bool
+    """This is the whole set, drop what is not in it."""
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantEntry]: ...
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        snapshot: _builtins.bool = ...,
+        grants: _abc.Iterable[Global___GrantEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grants", b"grants", "sequence", b"sequence", "snapshot", b"snapshot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantOrder: _TypeAlias = GrantOrder  # noqa: Y015
+
+@_typing.final
+class GrantEntry(_message.Message):
+    """What an enforcer must know to let the holder of a grant in. Revoked ones stay known, so that
+    whoever presents one can be told, and named.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    REVOKED_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    agent: _builtins.str
+    expires_unix_nano: _builtins.int
+    """0: does not expire."""
+    revoked: _builtins.bool
+    actor: _builtins.str
+    """Who changed it last, and why."""
+    reason: _builtins.str
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all servers."""
+
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantToken]: ...
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        servers: _abc.Iterable[_builtins.str] | None = ...,
+        tokens: _abc.Iterable[Global___GrantToken] | None = ...,
+        expires_unix_nano: _builtins.int = ...,
+        revoked: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "agent", b"agent", "expires_unix_nano", b"expires_unix_nano", "grant", b"grant", "reason", b"reason", "revoked", b"revoked", "servers", b"servers", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantEntry: _TypeAlias = GrantEntry  # noqa: Y015
+
+@_typing.final
+class GrantToken(_message.Message):
+    """One token that opens a grant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    """Of the token's text."""
+    expires_unix_nano: _builtins.int
+    """0: as long as the grant."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+        expires_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_unix_nano", b"expires_unix_nano", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantToken: _TypeAlias = GrantToken  # noqa: Y015

@@ -8,7 +8,10 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from toolreeve.v1 import approval_pb2 as _approval_pb2
 from toolreeve.v1 import audit_pb2 as _audit_pb2
+from toolreeve.v1 import fleet_pb2 as _fleet_pb2
+from toolreeve.v1 import rollout_pb2 as _rollout_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -30,8 +33,11 @@ class _RolloutChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rollout
     ROLLOUT_CHANGE_PAUSE: _RolloutChange.ValueType  # 1
     ROLLOUT_CHANGE_RESUME: _RolloutChange.ValueType  # 2
     ROLLOUT_CHANGE_PROMOTE: _RolloutChange.ValueType  # 3
+    """On to the next stage now, or to the end."""
     ROLLOUT_CHANGE_ABORT: _RolloutChange.ValueType  # 4
+    """Give up one that is not over."""
     ROLLOUT_CHANGE_ROLL_BACK: _RolloutChange.ValueType  # 5
+    """Take back, also one that is done and that nothing has followed."""
 
 class RolloutChange(_RolloutChange, metaclass=_RolloutChangeEnumTypeWrapper): ...
 
@@ -39,55 +45,12 @@ ROLLOUT_CHANGE_UNSPECIFIED: RolloutChange.ValueType  # 0
 ROLLOUT_CHANGE_PAUSE: RolloutChange.ValueType  # 1
 ROLLOUT_CHANGE_RESUME: RolloutChange.ValueType  # 2
 ROLLOUT_CHANGE_PROMOTE: RolloutChange.ValueType  # 3
+"""On to the next stage now, or to the end."""
 ROLLOUT_CHANGE_ABORT: RolloutChange.ValueType  # 4
+"""Give up one that is not over."""
 ROLLOUT_CHANGE_ROLL_BACK: RolloutChange.ValueType  # 5
+"""Take back, also one that is done and that nothing has followed."""
 Global___RolloutChange: _TypeAlias = RolloutChange  # noqa: Y015
-
-class _RolloutState:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _RolloutStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RolloutState.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ROLLOUT_STATE_UNSPECIFIED: _RolloutState.ValueType  # 0
-    ROLLOUT_STATE_RUNNING: _RolloutState.ValueType  # 1
-    ROLLOUT_STATE_PAUSED: _RolloutState.ValueType  # 2
-    ROLLOUT_STATE_HALTED: _RolloutState.ValueType  # 3
-    ROLLOUT_STATE_DONE: _RolloutState.ValueType  # 4
-    ROLLOUT_STATE_ROLLED_BACK: _RolloutState.ValueType  # 5
-
-class RolloutState(_RolloutState, metaclass=_RolloutStateEnumTypeWrapper): ...
-
-ROLLOUT_STATE_UNSPECIFIED: RolloutState.ValueType  # 0
-ROLLOUT_STATE_RUNNING: RolloutState.ValueType  # 1
-ROLLOUT_STATE_PAUSED: RolloutState.ValueType  # 2
-ROLLOUT_STATE_HALTED: RolloutState.ValueType  # 3
-ROLLOUT_STATE_DONE: RolloutState.ValueType  # 4
-ROLLOUT_STATE_ROLLED_BACK: RolloutState.ValueType  # 5
-Global___RolloutState: _TypeAlias = RolloutState  # noqa: Y015
-
-class _ApprovalState:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ApprovalStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ApprovalState.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    APPROVAL_STATE_UNSPECIFIED: _ApprovalState.ValueType  # 0
-    APPROVAL_STATE_PENDING: _ApprovalState.ValueType  # 1
-    APPROVAL_STATE_APPROVED: _ApprovalState.ValueType  # 2
-    APPROVAL_STATE_REFUSED: _ApprovalState.ValueType  # 3
-    APPROVAL_STATE_EXPIRED: _ApprovalState.ValueType  # 4
-    APPROVAL_STATE_USED: _ApprovalState.ValueType  # 5
-
-class ApprovalState(_ApprovalState, metaclass=_ApprovalStateEnumTypeWrapper): ...
-
-APPROVAL_STATE_UNSPECIFIED: ApprovalState.ValueType  # 0
-APPROVAL_STATE_PENDING: ApprovalState.ValueType  # 1
-APPROVAL_STATE_APPROVED: ApprovalState.ValueType  # 2
-APPROVAL_STATE_REFUSED: ApprovalState.ValueType  # 3
-APPROVAL_STATE_EXPIRED: ApprovalState.ValueType  # 4
-APPROVAL_STATE_USED: ApprovalState.ValueType  # 5
-Global___ApprovalState: _TypeAlias = ApprovalState  # noqa: Y015
 
 @_typing.final
 class Command(_message.Message):
@@ -125,13 +88,26 @@ class PublishPolicyRequest(_message.Message):
     SERVER_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_FIELD_NUMBER: _builtins.int
+    UNSIGNED_FIELD_NUMBER: _builtins.int
+    SIGNED_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     text: _builtins.bytes
     """The policy's text as its author wrote it."""
     source: _builtins.str
     """File name, for complaints."""
+    break_glass: _builtins.bool
+    """Also while a rollout of the server is under way, which ends with that; needs a reason."""
+    unsigned: _builtins.bool
+    """Change nothing, and say what would have to be signed."""
     @_builtins.property
     def command(self) -> Global___Command: ...
+    @_builtins.property
+    def signed(self) -> _containers.RepeatedCompositeFieldContainer[_fleet_pb2.SignedManifest]:
+        """The same request again, with what was to be signed: by a key that the control plane does not
+        have. Empty: it signs with its own.
+        """
+
     def __init__(
         self,
         *,
@@ -139,10 +115,13 @@ class PublishPolicyRequest(_message.Message):
         server: _builtins.str = ...,
         text: _builtins.bytes = ...,
         source: _builtins.str = ...,
+        break_glass: _builtins.bool = ...,
+        unsigned: _builtins.bool = ...,
+        signed: _abc.Iterable[_fleet_pb2.SignedManifest] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "server", b"server", "source", b"source", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["break_glass", b"break_glass", "command", b"command", "server", b"server", "signed", b"signed", "source", b"source", "text", b"text", "unsigned", b"unsigned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,6 +136,7 @@ class PublishPolicyResponse(_message.Message):
     MANIFEST_SEQUENCE_FIELD_NUMBER: _builtins.int
     ENFORCERS_FIELD_NUMBER: _builtins.int
     UNCHANGED_FIELD_NUMBER: _builtins.int
+    TO_SIGN_FIELD_NUMBER: _builtins.int
     policy: _builtins.str
     revision: _builtins.str
     manifest_sequence: _builtins.int
@@ -164,6 +144,10 @@ class PublishPolicyResponse(_message.Message):
     """Enforcers that serve the server and were connected when the manifest went out."""
     unchanged: _builtins.bool
     """True where this revision was in force already and nothing changed."""
+    @_builtins.property
+    def to_sign(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Payloads of manifests, where that was the question."""
+
     def __init__(
         self,
         *,
@@ -172,14 +156,69 @@ class PublishPolicyResponse(_message.Message):
         manifest_sequence: _builtins.int = ...,
         enforcers: _builtins.int = ...,
         unchanged: _builtins.bool = ...,
+        to_sign: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcers", b"enforcers", "manifest_sequence", b"manifest_sequence", "policy", b"policy", "revision", b"revision", "unchanged", b"unchanged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcers", b"enforcers", "manifest_sequence", b"manifest_sequence", "policy", b"policy", "revision", b"revision", "to_sign", b"to_sign", "unchanged", b"unchanged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishPolicyResponse: _TypeAlias = PublishPolicyResponse  # noqa: Y015
+
+@_typing.final
+class SubmitPolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    text: _builtins.bytes
+    """The policy's text as its author wrote it."""
+    source: _builtins.str
+    """File name, for complaints."""
+    @_builtins.property
+    def command(self) -> Global___Command: ...
+    def __init__(
+        self,
+        *,
+        command: Global___Command | None = ...,
+        text: _builtins.bytes = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "source", b"source", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitPolicyRequest: _TypeAlias = SubmitPolicyRequest  # noqa: Y015
+
+@_typing.final
+class SubmitPolicyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    revision: _builtins.str
+    unchanged: _builtins.bool
+    """True where this revision was known already."""
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        revision: _builtins.str = ...,
+        unchanged: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "revision", b"revision", "unchanged", b"unchanged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitPolicyResponse: _TypeAlias = SubmitPolicyResponse  # noqa: Y015
 
 @_typing.final
 class ListPoliciesRequest(_message.Message):
@@ -290,36 +329,47 @@ Global___GetRevisionResponse: _TypeAlias = GetRevisionResponse  # noqa: Y015
 
 @_typing.final
 class StartRolloutRequest(_message.Message):
-    """Brings a revision to a fleet in stages."""
+    """Brings a revision to a server's enforcers in stages."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMAND_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
-    STAGES_FIELD_NUMBER: _builtins.int
-    SOAK_MS_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    UNSIGNED_FIELD_NUMBER: _builtins.int
+    SIGNED_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     revision: _builtins.str
-    soak_ms: _builtins.int
+    """A revision that was published before; or else `text`."""
+    text: _builtins.bytes
+    """The policy's text as its author wrote it, and its file's name, for complaints."""
+    source: _builtins.str
+    unsigned: _builtins.bool
+    """As in a PublishPolicyRequest."""
     @_builtins.property
     def command(self) -> Global___Command: ...
     @_builtins.property
-    def stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Percent of the fleet, rising: 1, 5, 25, 100."""
-
+    def plan(self) -> _rollout_pb2.RolloutPlan: ...
+    @_builtins.property
+    def signed(self) -> _containers.RepeatedCompositeFieldContainer[_fleet_pb2.SignedManifest]: ...
     def __init__(
         self,
         *,
         command: Global___Command | None = ...,
         server: _builtins.str = ...,
         revision: _builtins.str = ...,
-        stages: _abc.Iterable[_builtins.int] | None = ...,
-        soak_ms: _builtins.int = ...,
+        plan: _rollout_pb2.RolloutPlan | None = ...,
+        text: _builtins.bytes = ...,
+        source: _builtins.str = ...,
+        unsigned: _builtins.bool = ...,
+        signed: _abc.Iterable[_fleet_pb2.SignedManifest] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "revision", b"revision", "server", b"server", "soak_ms", b"soak_ms", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "plan", b"plan", "revision", b"revision", "server", b"server", "signed", b"signed", "source", b"source", "text", b"text", "unsigned", b"unsigned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -330,16 +380,20 @@ class StartRolloutResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLLOUT_FIELD_NUMBER: _builtins.int
+    TO_SIGN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rollout(self) -> Global___Rollout: ...
+    @_builtins.property
+    def to_sign(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
         rollout: Global___Rollout | None = ...,
+        to_sign: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout", "to_sign", b"to_sign"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -431,60 +485,238 @@ class GetRolloutResponse(_message.Message):
 Global___GetRolloutResponse: _TypeAlias = GetRolloutResponse  # noqa: Y015
 
 @_typing.final
+class ListRolloutsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVER_FIELD_NUMBER: _builtins.int
+    server: _builtins.str
+    """Empty: of all servers."""
+    def __init__(
+        self,
+        *,
+        server: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["server", b"server"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolloutsRequest: _TypeAlias = ListRolloutsRequest  # noqa: Y015
+
+@_typing.final
+class ListRolloutsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rollout]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        rollouts: _abc.Iterable[Global___Rollout] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollouts", b"rollouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolloutsResponse: _TypeAlias = ListRolloutsResponse  # noqa: Y015
+
+@_typing.final
 class Rollout(_message.Message):
+    """A rollout as an operator reads it. Enforcers are counted that are on the roster and belong to the
+    cohort of now.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     ROLLOUT_ID_FIELD_NUMBER: _builtins.int
     SERVER_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     PREVIOUS_REVISION_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
-    STAGES_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     STAGE_INDEX_FIELD_NUMBER: _builtins.int
     ENFORCERS_WANTED_FIELD_NUMBER: _builtins.int
     ENFORCERS_RECEIVED_FIELD_NUMBER: _builtins.int
     ENFORCERS_ACTIVATED_FIELD_NUMBER: _builtins.int
     ENFORCERS_DECIDED_FIELD_NUMBER: _builtins.int
     ENFORCERS_REFUSED_FIELD_NUMBER: _builtins.int
+    ENFORCERS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    STARTED_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    SINCE_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    DENIALS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    TIGHTENED_FIELD_NUMBER: _builtins.int
+    LOOSENED_FIELD_NUMBER: _builtins.int
+    DRIFT_EVIDENCE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
     rollout_id: _builtins.str
     server: _builtins.str
+    policy: _builtins.str
     revision: _builtins.str
     previous_revision: _builtins.str
-    state: Global___RolloutState.ValueType
+    state: _rollout_pb2.RolloutState.ValueType
     stage_index: _builtins.int
     enforcers_wanted: _builtins.int
     enforcers_received: _builtins.int
     enforcers_activated: _builtins.int
     enforcers_decided: _builtins.int
     enforcers_refused: _builtins.int
+    enforcers: _builtins.int
+    """All enforcers of the server on the roster."""
     reason: _builtins.str
+    actor: _builtins.str
+    started_unix_nano: _builtins.int
+    since_unix_nano: _builtins.int
+    """Of the stage, or of the state where it is over."""
+    decisions: _builtins.int
+    denials: _builtins.int
+    errors: _builtins.int
+    pairs: _builtins.int
+    tightened: _builtins.int
+    loosened: _builtins.int
+    drift_evidence: _builtins.float
+    """The evidence against it; it halts where this reaches 1 / `alpha`."""
     @_builtins.property
-    def stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def plan(self) -> _rollout_pb2.RolloutPlan: ...
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutStep]: ...
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Enforcers of the cohort that do not run it yet, the first few."""
+
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutMember]:
+        """Enforcers that have it, by name; of a large fleet the first few."""
+
     def __init__(
         self,
         *,
         rollout_id: _builtins.str = ...,
         server: _builtins.str = ...,
+        policy: _builtins.str = ...,
         revision: _builtins.str = ...,
         previous_revision: _builtins.str = ...,
-        state: Global___RolloutState.ValueType = ...,
-        stages: _abc.Iterable[_builtins.int] | None = ...,
+        state: _rollout_pb2.RolloutState.ValueType = ...,
+        plan: _rollout_pb2.RolloutPlan | None = ...,
         stage_index: _builtins.int = ...,
         enforcers_wanted: _builtins.int = ...,
         enforcers_received: _builtins.int = ...,
         enforcers_activated: _builtins.int = ...,
         enforcers_decided: _builtins.int = ...,
         enforcers_refused: _builtins.int = ...,
+        enforcers: _builtins.int = ...,
         reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        started_unix_nano: _builtins.int = ...,
+        since_unix_nano: _builtins.int = ...,
+        decisions: _builtins.int = ...,
+        denials: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        pairs: _builtins.int = ...,
+        tightened: _builtins.int = ...,
+        loosened: _builtins.int = ...,
+        drift_evidence: _builtins.float = ...,
+        steps: _abc.Iterable[Global___RolloutStep] | None = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
+        members: _abc.Iterable[Global___RolloutMember] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enforcers_activated", b"enforcers_activated", "enforcers_decided", b"enforcers_decided", "enforcers_received", b"enforcers_received", "enforcers_refused", b"enforcers_refused", "enforcers_wanted", b"enforcers_wanted", "previous_revision", b"previous_revision", "reason", b"reason", "revision", b"revision", "rollout_id", b"rollout_id", "server", b"server", "stage_index", b"stage_index", "stages", b"stages", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "decisions", b"decisions", "denials", b"denials", "drift_evidence", b"drift_evidence", "enforcers", b"enforcers", "enforcers_activated", b"enforcers_activated", "enforcers_decided", b"enforcers_decided", "enforcers_received", b"enforcers_received", "enforcers_refused", b"enforcers_refused", "enforcers_wanted", b"enforcers_wanted", "errors", b"errors", "loosened", b"loosened", "members", b"members", "missing", b"missing", "pairs", b"pairs", "plan", b"plan", "policy", b"policy", "previous_revision", b"previous_revision", "reason", b"reason", "revision", b"revision", "rollout_id", b"rollout_id", "server", b"server", "since_unix_nano", b"since_unix_nano", "stage_index", b"stage_index", "started_unix_nano", b"started_unix_nano", "state", b"state", "steps", b"steps", "tightened", b"tightened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Rollout: _TypeAlias = Rollout  # noqa: Y015
+
+@_typing.final
+class RolloutMember(_message.Message):
+    """What one enforcer has seen of a revision, in its newest epoch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENFORCER_ID_FIELD_NUMBER: _builtins.int
+    ACTIVATED_FIELD_NUMBER: _builtins.int
+    FIRST_DECISION_ID_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    TIGHTENED_FIELD_NUMBER: _builtins.int
+    LOOSENED_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    enforcer_id: _builtins.str
+    activated: _builtins.bool
+    first_decision_id: _builtins.str
+    """Id of the first event that was decided by it."""
+    decisions: _builtins.int
+    errors: _builtins.int
+    tightened: _builtins.int
+    loosened: _builtins.int
+    refusal: _builtins.str
+    """Why it was refused."""
+    def __init__(
+        self,
+        *,
+        enforcer_id: _builtins.str = ...,
+        activated: _builtins.bool = ...,
+        first_decision_id: _builtins.str = ...,
+        decisions: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        tightened: _builtins.int = ...,
+        loosened: _builtins.int = ...,
+        refusal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "decisions", b"decisions", "enforcer_id", b"enforcer_id", "errors", b"errors", "first_decision_id", b"first_decision_id", "loosened", b"loosened", "refusal", b"refusal", "tightened", b"tightened"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutMember: _TypeAlias = RolloutMember  # noqa: Y015
+
+@_typing.final
+class RolloutStep(_message.Message):
+    """What became of a rollout at one moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STAGE_INDEX_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    time_unix_nano: _builtins.int
+    state: _rollout_pb2.RolloutState.ValueType
+    stage_index: _builtins.int
+    actor: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        time_unix_nano: _builtins.int = ...,
+        state: _rollout_pb2.RolloutState.ValueType = ...,
+        stage_index: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "reason", b"reason", "stage_index", b"stage_index", "state", b"state", "time_unix_nano", b"time_unix_nano"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutStep: _TypeAlias = RolloutStep  # noqa: Y015
 
 @_typing.final
 class GetFleetRequest(_message.Message):
@@ -781,33 +1013,46 @@ Global___ListHoldsResponse: _TypeAlias = ListHoldsResponse  # noqa: Y015
 class Grant(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    GRANT_ID_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     SERVERS_FIELD_NUMBER: _builtins.int
     CREATED_UNIX_NANO_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
-    grant_id: _builtins.str
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
     agent: _builtins.str
     created_unix_nano: _builtins.int
     expires_unix_nano: _builtins.int
     """0: does not expire."""
     revoked: _builtins.bool
+    actor: _builtins.str
+    """Of whoever changed it last."""
+    reason: _builtins.str
+    tokens: _builtins.int
+    """Tokens that open it now."""
     @_builtins.property
-    def servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty: all servers."""
+
     def __init__(
         self,
         *,
-        grant_id: _builtins.str = ...,
+        grant: _builtins.str = ...,
         agent: _builtins.str = ...,
         servers: _abc.Iterable[_builtins.str] | None = ...,
         created_unix_nano: _builtins.int = ...,
         expires_unix_nano: _builtins.int = ...,
         revoked: _builtins.bool = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "created_unix_nano", b"created_unix_nano", "expires_unix_nano", b"expires_unix_nano", "grant_id", b"grant_id", "revoked", b"revoked", "servers", b"servers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "agent", b"agent", "created_unix_nano", b"created_unix_nano", "expires_unix_nano", b"expires_unix_nano", "grant", b"grant", "reason", b"reason", "revoked", b"revoked", "servers", b"servers", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -818,11 +1063,18 @@ class CreateGrantRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMAND_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
     SERVERS_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    TOKEN_SHA256_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
     agent: _builtins.str
     expires_unix_nano: _builtins.int
+    token_sha256: _builtins.bytes
+    """Of a token that the caller has made from 256 random bits and shows once. The control plane
+    never hears the token, so a repeat of the request is the same request.
+    """
     @_builtins.property
     def command(self) -> Global___Command: ...
     @_builtins.property
@@ -831,13 +1083,15 @@ class CreateGrantRequest(_message.Message):
         self,
         *,
         command: Global___Command | None = ...,
+        grant: _builtins.str = ...,
         agent: _builtins.str = ...,
         servers: _abc.Iterable[_builtins.str] | None = ...,
         expires_unix_nano: _builtins.int = ...,
+        token_sha256: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "command", b"command", "expires_unix_nano", b"expires_unix_nano", "servers", b"servers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "command", b"command", "expires_unix_nano", b"expires_unix_nano", "grant", b"grant", "servers", b"servers", "token_sha256", b"token_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -848,43 +1102,93 @@ class CreateGrantResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     GRANT_FIELD_NUMBER: _builtins.int
-    TOKEN_FIELD_NUMBER: _builtins.int
-    token: _builtins.str
-    """Shown this once; the control plane keeps a hash."""
     @_builtins.property
     def grant(self) -> Global___Grant: ...
     def __init__(
         self,
         *,
         grant: Global___Grant | None = ...,
-        token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateGrantResponse: _TypeAlias = CreateGrantResponse  # noqa: Y015
 
 @_typing.final
-class RevokeGrantRequest(_message.Message):
+class RotateGrantRequest(_message.Message):
+    """A new token beside those of before, which end after the overlap."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     COMMAND_FIELD_NUMBER: _builtins.int
-    GRANT_ID_FIELD_NUMBER: _builtins.int
-    grant_id: _builtins.str
+    GRANT_FIELD_NUMBER: _builtins.int
+    TOKEN_SHA256_FIELD_NUMBER: _builtins.int
+    OVERLAP_MS_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    token_sha256: _builtins.bytes
+    overlap_ms: _builtins.int
     @_builtins.property
     def command(self) -> Global___Command: ...
     def __init__(
         self,
         *,
         command: Global___Command | None = ...,
-        grant_id: _builtins.str = ...,
+        grant: _builtins.str = ...,
+        token_sha256: _builtins.bytes = ...,
+        overlap_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "grant_id", b"grant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "grant", b"grant", "overlap_ms", b"overlap_ms", "token_sha256", b"token_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateGrantRequest: _TypeAlias = RotateGrantRequest  # noqa: Y015
+
+@_typing.final
+class RotateGrantResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    OVERLAP_UNTIL_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    overlap_until_unix_nano: _builtins.int
+    @_builtins.property
+    def grant(self) -> Global___Grant: ...
+    def __init__(
+        self,
+        *,
+        grant: Global___Grant | None = ...,
+        overlap_until_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "overlap_until_unix_nano", b"overlap_until_unix_nano"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateGrantResponse: _TypeAlias = RotateGrantResponse  # noqa: Y015
+
+@_typing.final
+class RevokeGrantRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    @_builtins.property
+    def command(self) -> Global___Command: ...
+    def __init__(
+        self,
+        *,
+        command: Global___Command | None = ...,
+        grant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "grant", b"grant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -894,12 +1198,17 @@ Global___RevokeGrantRequest: _TypeAlias = RevokeGrantRequest  # noqa: Y015
 class RevokeGrantResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    GRANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> Global___Grant: ...
     def __init__(
         self,
+        *,
+        grant: Global___Grant | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -909,12 +1218,17 @@ Global___RevokeGrantResponse: _TypeAlias = RevokeGrantResponse  # noqa: Y015
 class ListGrantsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    ALL_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Also those that were revoked or have expired."""
     def __init__(
         self,
+        *,
+        all: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -945,43 +1259,84 @@ class Approval(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     APPROVAL_ID_FIELD_NUMBER: _builtins.int
-    SERVER_FIELD_NUMBER: _builtins.int
-    GRANT_FIELD_NUMBER: _builtins.int
-    TOOL_FIELD_NUMBER: _builtins.int
-    ARGUMENTS_HASH_FIELD_NUMBER: _builtins.int
-    POLICY_REVISION_FIELD_NUMBER: _builtins.int
     ASKED_UNIX_NANO_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_NANO_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    ENFORCERS_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
+    PERMIT_UNTIL_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    USED_BY_FIELD_NUMBER: _builtins.int
+    USED_UNIX_NANO_FIELD_NUMBER: _builtins.int
     approval_id: _builtins.str
-    server: _builtins.str
-    grant: _builtins.str
-    tool: _builtins.str
-    arguments_hash: _builtins.bytes
-    policy_revision: _builtins.str
     asked_unix_nano: _builtins.int
     expires_unix_nano: _builtins.int
-    state: Global___ApprovalState.ValueType
+    """Until when somebody may decide."""
+    state: _approval_pb2.ApprovalState.ValueType
+    permit_until_unix_nano: _builtins.int
+    """Until when the permit may be used; 0 where there is none."""
+    used_by: _builtins.str
+    """The enforcer that has used the permit, and when."""
+    used_unix_nano: _builtins.int
+    @_builtins.property
+    def question(self) -> _approval_pb2.ApprovalQuestion: ...
+    @_builtins.property
+    def enforcers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where calls wait, or have waited, for it."""
+
+    @_builtins.property
+    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApprovalVote]: ...
     def __init__(
         self,
         *,
         approval_id: _builtins.str = ...,
-        server: _builtins.str = ...,
-        grant: _builtins.str = ...,
-        tool: _builtins.str = ...,
-        arguments_hash: _builtins.bytes = ...,
-        policy_revision: _builtins.str = ...,
         asked_unix_nano: _builtins.int = ...,
         expires_unix_nano: _builtins.int = ...,
-        state: Global___ApprovalState.ValueType = ...,
+        state: _approval_pb2.ApprovalState.ValueType = ...,
+        question: _approval_pb2.ApprovalQuestion | None = ...,
+        enforcers: _abc.Iterable[_builtins.str] | None = ...,
+        votes: _abc.Iterable[Global___ApprovalVote] | None = ...,
+        permit_until_unix_nano: _builtins.int = ...,
+        used_by: _builtins.str = ...,
+        used_unix_nano: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "arguments_hash", b"arguments_hash", "asked_unix_nano", b"asked_unix_nano", "expires_unix_nano", b"expires_unix_nano", "grant", b"grant", "policy_revision", b"policy_revision", "server", b"server", "state", b"state", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id", "asked_unix_nano", b"asked_unix_nano", "enforcers", b"enforcers", "expires_unix_nano", b"expires_unix_nano", "permit_until_unix_nano", b"permit_until_unix_nano", "question", b"question", "state", b"state", "used_by", b"used_by", "used_unix_nano", b"used_unix_nano", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class ApprovalVote(_message.Message):
+    """What one person said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_UNIX_NANO_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    approved: _builtins.bool
+    reason: _builtins.str
+    time_unix_nano: _builtins.int
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        approved: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        time_unix_nano: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approved", b"approved", "reason", b"reason", "time_unix_nano", b"time_unix_nano"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalVote: _TypeAlias = ApprovalVote  # noqa: Y015
 
 @_typing.final
 class DecideApprovalRequest(_message.Message):
@@ -1067,3 +1422,42 @@ class ListApprovalsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListApprovalsResponse: _TypeAlias = ListApprovalsResponse  # noqa: Y015
+
+@_typing.final
+class GetApprovalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_ID_FIELD_NUMBER: _builtins.int
+    approval_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        approval_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_id", b"approval_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetApprovalRequest: _TypeAlias = GetApprovalRequest  # noqa: Y015
+
+@_typing.final
+class GetApprovalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def approval(self) -> Global___Approval: ...
+    def __init__(
+        self,
+        *,
+        approval: Global___Approval | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetApprovalResponse: _TypeAlias = GetApprovalResponse  # noqa: Y015

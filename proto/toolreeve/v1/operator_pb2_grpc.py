@@ -41,6 +41,11 @@ class OperatorServiceStub(object):
                 request_serializer=toolreeve_dot_v1_dot_operator__pb2.PublishPolicyRequest.SerializeToString,
                 response_deserializer=toolreeve_dot_v1_dot_operator__pb2.PublishPolicyResponse.FromString,
                 _registered_method=True)
+        self.SubmitPolicy = channel.unary_unary(
+                '/toolreeve.v1.OperatorService/SubmitPolicy',
+                request_serializer=toolreeve_dot_v1_dot_operator__pb2.SubmitPolicyRequest.SerializeToString,
+                response_deserializer=toolreeve_dot_v1_dot_operator__pb2.SubmitPolicyResponse.FromString,
+                _registered_method=True)
         self.ListPolicies = channel.unary_unary(
                 '/toolreeve.v1.OperatorService/ListPolicies',
                 request_serializer=toolreeve_dot_v1_dot_operator__pb2.ListPoliciesRequest.SerializeToString,
@@ -65,6 +70,11 @@ class OperatorServiceStub(object):
                 '/toolreeve.v1.OperatorService/GetRollout',
                 request_serializer=toolreeve_dot_v1_dot_operator__pb2.GetRolloutRequest.SerializeToString,
                 response_deserializer=toolreeve_dot_v1_dot_operator__pb2.GetRolloutResponse.FromString,
+                _registered_method=True)
+        self.ListRollouts = channel.unary_unary(
+                '/toolreeve.v1.OperatorService/ListRollouts',
+                request_serializer=toolreeve_dot_v1_dot_operator__pb2.ListRolloutsRequest.SerializeToString,
+                response_deserializer=toolreeve_dot_v1_dot_operator__pb2.ListRolloutsResponse.FromString,
                 _registered_method=True)
         self.GetFleet = channel.unary_unary(
                 '/toolreeve.v1.OperatorService/GetFleet',
@@ -96,6 +106,11 @@ class OperatorServiceStub(object):
                 request_serializer=toolreeve_dot_v1_dot_operator__pb2.CreateGrantRequest.SerializeToString,
                 response_deserializer=toolreeve_dot_v1_dot_operator__pb2.CreateGrantResponse.FromString,
                 _registered_method=True)
+        self.RotateGrant = channel.unary_unary(
+                '/toolreeve.v1.OperatorService/RotateGrant',
+                request_serializer=toolreeve_dot_v1_dot_operator__pb2.RotateGrantRequest.SerializeToString,
+                response_deserializer=toolreeve_dot_v1_dot_operator__pb2.RotateGrantResponse.FromString,
+                _registered_method=True)
         self.RevokeGrant = channel.unary_unary(
                 '/toolreeve.v1.OperatorService/RevokeGrant',
                 request_serializer=toolreeve_dot_v1_dot_operator__pb2.RevokeGrantRequest.SerializeToString,
@@ -116,6 +131,11 @@ class OperatorServiceStub(object):
                 request_serializer=toolreeve_dot_v1_dot_operator__pb2.ListApprovalsRequest.SerializeToString,
                 response_deserializer=toolreeve_dot_v1_dot_operator__pb2.ListApprovalsResponse.FromString,
                 _registered_method=True)
+        self.GetApproval = channel.unary_unary(
+                '/toolreeve.v1.OperatorService/GetApproval',
+                request_serializer=toolreeve_dot_v1_dot_operator__pb2.GetApprovalRequest.SerializeToString,
+                response_deserializer=toolreeve_dot_v1_dot_operator__pb2.GetApprovalResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServiceServicer(object):
@@ -125,6 +145,13 @@ class OperatorServiceServicer(object):
 
     def PublishPolicy(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitPolicy(self, request, context):
+        """Writes a revision down for somebody else to release.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -154,6 +181,12 @@ class OperatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetRollout(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRollouts(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,6 +229,12 @@ class OperatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateGrant(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeGrant(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -220,6 +259,12 @@ class OperatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetApproval(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -227,6 +272,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.PublishPolicy,
                     request_deserializer=toolreeve_dot_v1_dot_operator__pb2.PublishPolicyRequest.FromString,
                     response_serializer=toolreeve_dot_v1_dot_operator__pb2.PublishPolicyResponse.SerializeToString,
+            ),
+            'SubmitPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitPolicy,
+                    request_deserializer=toolreeve_dot_v1_dot_operator__pb2.SubmitPolicyRequest.FromString,
+                    response_serializer=toolreeve_dot_v1_dot_operator__pb2.SubmitPolicyResponse.SerializeToString,
             ),
             'ListPolicies': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPolicies,
@@ -252,6 +302,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.GetRollout,
                     request_deserializer=toolreeve_dot_v1_dot_operator__pb2.GetRolloutRequest.FromString,
                     response_serializer=toolreeve_dot_v1_dot_operator__pb2.GetRolloutResponse.SerializeToString,
+            ),
+            'ListRollouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRollouts,
+                    request_deserializer=toolreeve_dot_v1_dot_operator__pb2.ListRolloutsRequest.FromString,
+                    response_serializer=toolreeve_dot_v1_dot_operator__pb2.ListRolloutsResponse.SerializeToString,
             ),
             'GetFleet': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFleet,
@@ -283,6 +338,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     request_deserializer=toolreeve_dot_v1_dot_operator__pb2.CreateGrantRequest.FromString,
                     response_serializer=toolreeve_dot_v1_dot_operator__pb2.CreateGrantResponse.SerializeToString,
             ),
+            'RotateGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateGrant,
+                    request_deserializer=toolreeve_dot_v1_dot_operator__pb2.RotateGrantRequest.FromString,
+                    response_serializer=toolreeve_dot_v1_dot_operator__pb2.RotateGrantResponse.SerializeToString,
+            ),
             'RevokeGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeGrant,
                     request_deserializer=toolreeve_dot_v1_dot_operator__pb2.RevokeGrantRequest.FromString,
@@ -302,6 +362,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.ListApprovals,
                     request_deserializer=toolreeve_dot_v1_dot_operator__pb2.ListApprovalsRequest.FromString,
                     response_serializer=toolreeve_dot_v1_dot_operator__pb2.ListApprovalsResponse.SerializeToString,
+            ),
+            'GetApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetApproval,
+                    request_deserializer=toolreeve_dot_v1_dot_operator__pb2.GetApprovalRequest.FromString,
+                    response_serializer=toolreeve_dot_v1_dot_operator__pb2.GetApprovalResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -333,6 +398,33 @@ class OperatorService(object):
             '/toolreeve.v1.OperatorService/PublishPolicy',
             toolreeve_dot_v1_dot_operator__pb2.PublishPolicyRequest.SerializeToString,
             toolreeve_dot_v1_dot_operator__pb2.PublishPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/toolreeve.v1.OperatorService/SubmitPolicy',
+            toolreeve_dot_v1_dot_operator__pb2.SubmitPolicyRequest.SerializeToString,
+            toolreeve_dot_v1_dot_operator__pb2.SubmitPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -468,6 +560,33 @@ class OperatorService(object):
             '/toolreeve.v1.OperatorService/GetRollout',
             toolreeve_dot_v1_dot_operator__pb2.GetRolloutRequest.SerializeToString,
             toolreeve_dot_v1_dot_operator__pb2.GetRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRollouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/toolreeve.v1.OperatorService/ListRollouts',
+            toolreeve_dot_v1_dot_operator__pb2.ListRolloutsRequest.SerializeToString,
+            toolreeve_dot_v1_dot_operator__pb2.ListRolloutsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -641,6 +760,33 @@ class OperatorService(object):
             _registered_method=True)
 
     @staticmethod
+    def RotateGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/toolreeve.v1.OperatorService/RotateGrant',
+            toolreeve_dot_v1_dot_operator__pb2.RotateGrantRequest.SerializeToString,
+            toolreeve_dot_v1_dot_operator__pb2.RotateGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevokeGrant(request,
             target,
             options=(),
@@ -738,6 +884,33 @@ class OperatorService(object):
             '/toolreeve.v1.OperatorService/ListApprovals',
             toolreeve_dot_v1_dot_operator__pb2.ListApprovalsRequest.SerializeToString,
             toolreeve_dot_v1_dot_operator__pb2.ListApprovalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/toolreeve.v1.OperatorService/GetApproval',
+            toolreeve_dot_v1_dot_operator__pb2.GetApprovalRequest.SerializeToString,
+            toolreeve_dot_v1_dot_operator__pb2.GetApprovalResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,11 +36,14 @@ class OperatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OperatorServiceAsyncStub: ...
     PublishPolicy: _grpc.UnaryUnaryMultiCallable[_operator_pb2.PublishPolicyRequest, _operator_pb2.PublishPolicyResponse]
+    SubmitPolicy: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SubmitPolicyRequest, _operator_pb2.SubmitPolicyResponse]
+    """Writes a revision down for somebody else to release."""
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListPoliciesRequest, _operator_pb2.ListPoliciesResponse]
     GetRevision: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetRevisionRequest, _operator_pb2.GetRevisionResponse]
     StartRollout: _grpc.UnaryUnaryMultiCallable[_operator_pb2.StartRolloutRequest, _operator_pb2.StartRolloutResponse]
     ChangeRollout: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ChangeRolloutRequest, _operator_pb2.ChangeRolloutResponse]
     GetRollout: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetRolloutRequest, _operator_pb2.GetRolloutResponse]
+    ListRollouts: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRolloutsRequest, _operator_pb2.ListRolloutsResponse]
     GetFleet: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetFleetRequest, _operator_pb2.GetFleetResponse]
     WatchFleet: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchFleetRequest, _operator_pb2.WatchFleetResponse]
     """The roster now, then each enforcer that changed."""
@@ -48,10 +51,12 @@ class OperatorServiceStub:
     ReleaseHold: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseHoldRequest, _operator_pb2.ReleaseHoldResponse]
     ListHolds: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListHoldsRequest, _operator_pb2.ListHoldsResponse]
     CreateGrant: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CreateGrantRequest, _operator_pb2.CreateGrantResponse]
+    RotateGrant: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RotateGrantRequest, _operator_pb2.RotateGrantResponse]
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeGrantRequest, _operator_pb2.RevokeGrantResponse]
     ListGrants: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListGrantsRequest, _operator_pb2.ListGrantsResponse]
     DecideApproval: _grpc.UnaryUnaryMultiCallable[_operator_pb2.DecideApprovalRequest, _operator_pb2.DecideApprovalResponse]
     ListApprovals: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListApprovalsRequest, _operator_pb2.ListApprovalsResponse]
+    GetApproval: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetApprovalRequest, _operator_pb2.GetApprovalResponse]
 
 @_typing.type_check_only
 class OperatorServiceAsyncStub(OperatorServiceStub):
@@ -61,11 +66,14 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.PublishPolicyRequest, _operator_pb2.PublishPolicyResponse]  # type: ignore[assignment]
+    SubmitPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.SubmitPolicyRequest, _operator_pb2.SubmitPolicyResponse]  # type: ignore[assignment]
+    """Writes a revision down for somebody else to release."""
     ListPolicies: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListPoliciesRequest, _operator_pb2.ListPoliciesResponse]  # type: ignore[assignment]
     GetRevision: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetRevisionRequest, _operator_pb2.GetRevisionResponse]  # type: ignore[assignment]
     StartRollout: _aio.UnaryUnaryMultiCallable[_operator_pb2.StartRolloutRequest, _operator_pb2.StartRolloutResponse]  # type: ignore[assignment]
     ChangeRollout: _aio.UnaryUnaryMultiCallable[_operator_pb2.ChangeRolloutRequest, _operator_pb2.ChangeRolloutResponse]  # type: ignore[assignment]
     GetRollout: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetRolloutRequest, _operator_pb2.GetRolloutResponse]  # type: ignore[assignment]
+    ListRollouts: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRolloutsRequest, _operator_pb2.ListRolloutsResponse]  # type: ignore[assignment]
     GetFleet: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetFleetRequest, _operator_pb2.GetFleetResponse]  # type: ignore[assignment]
     WatchFleet: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchFleetRequest, _operator_pb2.WatchFleetResponse]  # type: ignore[assignment]
     """The roster now, then each enforcer that changed."""
@@ -73,10 +81,12 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     ReleaseHold: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseHoldRequest, _operator_pb2.ReleaseHoldResponse]  # type: ignore[assignment]
     ListHolds: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListHoldsRequest, _operator_pb2.ListHoldsResponse]  # type: ignore[assignment]
     CreateGrant: _aio.UnaryUnaryMultiCallable[_operator_pb2.CreateGrantRequest, _operator_pb2.CreateGrantResponse]  # type: ignore[assignment]
+    RotateGrant: _aio.UnaryUnaryMultiCallable[_operator_pb2.RotateGrantRequest, _operator_pb2.RotateGrantResponse]  # type: ignore[assignment]
     RevokeGrant: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeGrantRequest, _operator_pb2.RevokeGrantResponse]  # type: ignore[assignment]
     ListGrants: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListGrantsRequest, _operator_pb2.ListGrantsResponse]  # type: ignore[assignment]
     DecideApproval: _aio.UnaryUnaryMultiCallable[_operator_pb2.DecideApprovalRequest, _operator_pb2.DecideApprovalResponse]  # type: ignore[assignment]
     ListApprovals: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListApprovalsRequest, _operator_pb2.ListApprovalsResponse]  # type: ignore[assignment]
+    GetApproval: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetApprovalRequest, _operator_pb2.GetApprovalResponse]  # type: ignore[assignment]
 
 class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Policies, rollouts, the fleet, holds, grants and approvals. Every command carries who and why,
@@ -89,6 +99,14 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.PublishPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.PublishPolicyResponse, _abc.Awaitable[_operator_pb2.PublishPolicyResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SubmitPolicy(
+        self,
+        request: _operator_pb2.SubmitPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SubmitPolicyResponse, _abc.Awaitable[_operator_pb2.SubmitPolicyResponse]]:
+        """Writes a revision down for somebody else to release."""
 
     @_abc_1.abstractmethod
     def ListPolicies(
@@ -124,6 +142,13 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.GetRolloutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.GetRolloutResponse, _abc.Awaitable[_operator_pb2.GetRolloutResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRollouts(
+        self,
+        request: _operator_pb2.ListRolloutsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListRolloutsResponse, _abc.Awaitable[_operator_pb2.ListRolloutsResponse]]: ...
 
     @_abc_1.abstractmethod
     def GetFleet(
@@ -169,6 +194,13 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operator_pb2.CreateGrantResponse, _abc.Awaitable[_operator_pb2.CreateGrantResponse]]: ...
 
     @_abc_1.abstractmethod
+    def RotateGrant(
+        self,
+        request: _operator_pb2.RotateGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RotateGrantResponse, _abc.Awaitable[_operator_pb2.RotateGrantResponse]]: ...
+
+    @_abc_1.abstractmethod
     def RevokeGrant(
         self,
         request: _operator_pb2.RevokeGrantRequest,
@@ -195,5 +227,12 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ListApprovalsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListApprovalsResponse, _abc.Awaitable[_operator_pb2.ListApprovalsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetApproval(
+        self,
+        request: _operator_pb2.GetApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.GetApprovalResponse, _abc.Awaitable[_operator_pb2.GetApprovalResponse]]: ...
 
 def add_OperatorServiceServicer_to_server(servicer: OperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -552,7 +552,7 @@ class ProveEventResponse(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     group: _builtins.bytes
-    """The group as it was published."""
+    """The group as it was published, but for the details of its other events."""
     leaf_index: _builtins.int
     note: _builtins.str
     """The checkpoint that has the root, and the key it is signed with."""
@@ -577,3 +577,133 @@ class ProveEventResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProveEventResponse: _TypeAlias = ProveEventResponse  # noqa: Y015
+
+@_typing.final
+class EraseDetailsRequest(_message.Message):
+    """Whose details are to be erased: exactly one of value, grant and agent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    reason: _builtins.str
+    grant: _builtins.str
+    agent: _builtins.str
+    dry_run: _builtins.bool
+    """Only say what would be erased."""
+    @_builtins.property
+    def value(self) -> Global___ErasedValue: ...
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        value: Global___ErasedValue | None = ...,
+        grant: _builtins.str = ...,
+        agent: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "grant", b"grant", "selector", b"selector", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "agent", b"agent", "dry_run", b"dry_run", "grant", b"grant", "reason", b"reason", "selector", b"selector", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["value", "grant", "agent"]  # noqa: Y015
+    _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selector) -> _WhichOneofReturnType_selector | None: ...
+
+Global___EraseDetailsRequest: _TypeAlias = EraseDetailsRequest  # noqa: Y015
+
+@_typing.final
+class ErasedValue(_message.Message):
+    """Calls with this value among their arguments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    POINTER_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """As text: a string as it is, everything else as canonical JSON. Finds kept values of any type."""
+    pointer: _builtins.str
+    """Only where it stood here; empty: anywhere."""
+    @_builtins.property
+    def hashes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HashedValue]:
+        """How it looks where only a hash of it was kept, under each key that is known."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        pointer: _builtins.str = ...,
+        hashes: _abc.Iterable[Global___HashedValue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hashes", b"hashes", "pointer", b"pointer", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ErasedValue: _TypeAlias = ErasedValue  # noqa: Y015
+
+@_typing.final
+class HashedValue(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.bytes
+    """As in ArgumentDetails."""
+    hash: _builtins.bytes
+    """8 bytes."""
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.bytes = ...,
+        hash: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hash", b"hash", "key_id", b"key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HashedValue: _TypeAlias = HashedValue  # noqa: Y015
+
+@_typing.final
+class EraseDetailsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASURE_ID_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    IN_THE_CHAIN_FIELD_NUMBER: _builtins.int
+    erasure_id: _builtins.str
+    """Empty where there was nothing to erase, and for a dry run."""
+    events: _builtins.int
+    """Events whose details are erased, or would be."""
+    done: _builtins.bool
+    """Set where they are gone from the warehouse and its archive; else that is still going on."""
+    in_the_chain: _builtins.int
+    """Events that hold it in their own bytes, which nobody can erase: those of versions without
+    details, and alerts and holds that name the value.
+    """
+    def __init__(
+        self,
+        *,
+        erasure_id: _builtins.str = ...,
+        events: _builtins.int = ...,
+        done: _builtins.bool = ...,
+        in_the_chain: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "erasure_id", b"erasure_id", "events", b"events", "in_the_chain", b"in_the_chain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseDetailsResponse: _TypeAlias = EraseDetailsResponse  # noqa: Y015

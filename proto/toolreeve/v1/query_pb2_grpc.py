@@ -70,6 +70,11 @@ class QueryServiceStub(object):
                 request_serializer=toolreeve_dot_v1_dot_query__pb2.ProveEventRequest.SerializeToString,
                 response_deserializer=toolreeve_dot_v1_dot_query__pb2.ProveEventResponse.FromString,
                 _registered_method=True)
+        self.EraseDetails = channel.unary_unary(
+                '/toolreeve.v1.QueryService/EraseDetails',
+                request_serializer=toolreeve_dot_v1_dot_query__pb2.EraseDetailsRequest.SerializeToString,
+                response_deserializer=toolreeve_dot_v1_dot_query__pb2.EraseDetailsResponse.FromString,
+                _registered_method=True)
 
 
 class QueryServiceServicer(object):
@@ -124,6 +129,13 @@ class QueryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseDetails(self, request, context):
+        """Erases what events hold beside the chain, after recording that it is erased.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -161,6 +173,11 @@ def add_QueryServiceServicer_to_server(servicer, server):
                     servicer.ProveEvent,
                     request_deserializer=toolreeve_dot_v1_dot_query__pb2.ProveEventRequest.FromString,
                     response_serializer=toolreeve_dot_v1_dot_query__pb2.ProveEventResponse.SerializeToString,
+            ),
+            'EraseDetails': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseDetails,
+                    request_deserializer=toolreeve_dot_v1_dot_query__pb2.EraseDetailsRequest.FromString,
+                    response_serializer=toolreeve_dot_v1_dot_query__pb2.EraseDetailsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -353,6 +370,33 @@ class QueryService(object):
             '/toolreeve.v1.QueryService/ProveEvent',
             toolreeve_dot_v1_dot_query__pb2.ProveEventRequest.SerializeToString,
             toolreeve_dot_v1_dot_query__pb2.ProveEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseDetails(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/toolreeve.v1.QueryService/EraseDetails',
+            toolreeve_dot_v1_dot_query__pb2.EraseDetailsRequest.SerializeToString,
+            toolreeve_dot_v1_dot_query__pb2.EraseDetailsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class QueryServiceStub:
     """Histories as their enforcers wrote them: enforcer by enforcer, each in its own order."""
     ProveEvent: _grpc.UnaryUnaryMultiCallable[_query_pb2.ProveEventRequest, _query_pb2.ProveEventResponse]
     """What shows anybody that an event stands in the log of all histories."""
+    EraseDetails: _grpc.UnaryUnaryMultiCallable[_query_pb2.EraseDetailsRequest, _query_pb2.EraseDetailsResponse]
+    """Erases what events hold beside the chain, after recording that it is erased."""
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
@@ -65,6 +67,8 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """Histories as their enforcers wrote them: enforcer by enforcer, each in its own order."""
     ProveEvent: _aio.UnaryUnaryMultiCallable[_query_pb2.ProveEventRequest, _query_pb2.ProveEventResponse]  # type: ignore[assignment]
     """What shows anybody that an event stands in the log of all histories."""
+    EraseDetails: _aio.UnaryUnaryMultiCallable[_query_pb2.EraseDetailsRequest, _query_pb2.EraseDetailsResponse]  # type: ignore[assignment]
+    """Erases what events hold beside the chain, after recording that it is erased."""
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Served by the analytics worker, the only process that opens the warehouse."""
@@ -123,5 +127,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_query_pb2.ProveEventResponse, _abc.Awaitable[_query_pb2.ProveEventResponse]]:
         """What shows anybody that an event stands in the log of all histories."""
+
+    @_abc_1.abstractmethod
+    def EraseDetails(
+        self,
+        request: _query_pb2.EraseDetailsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_query_pb2.EraseDetailsResponse, _abc.Awaitable[_query_pb2.EraseDetailsResponse]]:
+        """Erases what events hold beside the chain, after recording that it is erased."""
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,13 @@ COMMANDS = {
     "worker": ("toolreeve.cli.processes", "worker", "Run the analytics worker."),
     "policy": ("toolreeve.cli.policy", "policy", "Write, check, try and publish policies."),
     "tools": ("toolreeve.cli.tools", "tools", "See what tools say they are, and approve it."),
+    "enforcer": ("toolreeve.cli.enforcer", "enforcer", "Let enforcers join, or put one out."),
+    "bus": ("toolreeve.cli.bus", "bus", "Give every enforcer a NATS login of its own."),
+    "operator": ("toolreeve.cli.operator", "operator", "Say who may command; log in."),
     "fleet": ("toolreeve.cli.fleet", "fleet", "See which enforcer runs what."),
+    "rollout": ("toolreeve.cli.rollout", "rollout", "Bring a policy to a fleet in stages."),
+    "grant": ("toolreeve.cli.grant", "grant", "Let agents in, and keep them out again."),
+    "approvals": ("toolreeve.cli.approvals", "approvals", "Say yes or no to calls that wait."),
     "hold": ("toolreeve.cli.hold", "hold", "Stop calls at once, and let them go again."),
     "audit": ("toolreeve.cli.audit", "audit", "Ask the audit history, in SQL or live."),
     "report": ("toolreeve.cli.report", "report", "Reports about the use of tools."),
@@ -66,6 +72,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     # gRPC's handlers around fork crash children that are spawned while it is at work: 10 of 60
     # ended by SIGSEGV or SIGABRT. Nothing of ours uses gRPC after a fork; read when it is loaded.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    # gRPC has no setting for the least version of TLS. Where of the ciphers for TLS 1.2 only one is
+    # left that needs a key agreed on beforehand, nothing but TLS 1.3 comes about.
+    os.environ.setdefault("GRPC_SSL_CIPHER_SUITES", "ECDHE-PSK-CHACHA20-POLY1305")
     try:
         code = cli.main(args=arguments, prog_name="toolreeve", standalone_mode=False)
     except CommandError as error:

@@ -9,6 +9,7 @@ import click
 from msgspec import Struct
 
 from toolreeve.cli.failure import BAD_INPUT, CommandError
+from toolreeve.cli.following import until_interrupted
 from toolreeve.cli.lazy import LazyGroup
 from toolreeve.cli.output import json_option, print_csv, print_json, print_json_line, print_table
 from toolreeve.cli.reach import Place, Service, channel, service_option
@@ -38,6 +39,17 @@ COMMANDS = {
     "query": ("toolreeve.cli.audit", "query", "Run one SELECT over the history."),
     "tail": ("toolreeve.cli.audit", "tail", "Follow decisions as they reach the warehouse."),
     "export": ("toolreeve.cli.trail.export", "export", "Write the history as files."),
+    "match": (
+        "toolreeve.cli.erasing.match",
+        "match",
+        "Find the calls that a value you know stood in.",
+    ),
+    "erase": ("toolreeve.cli.erasing.erase", "erase", "Erase what events hold of arguments."),
+    "rotate-key": (
+        "toolreeve.cli.erasing.rotate_key",
+        "rotate_key",
+        "Hash arguments under a new key.",
+    ),
     "proof": ("toolreeve.cli.trail.proof", "proof", "Prove that one event stands in the history."),
     "verify": ("toolreeve.cli.trail.verify", "verify", "Check that a history is whole."),
 }
@@ -152,7 +164,10 @@ def tail(*, server: str, tool: str, last: int, place: Place, as_json: bool) -> N
 
     request = query_pb2.TailDecisionsRequest(server=server, tool=tool, last=last)
     with channel(place) as opened:
-        for one in query_pb2_grpc.QueryServiceStub(opened).TailDecisions(request):
+        following = until_interrupted(
+            query_pb2_grpc.QueryServiceStub(opened).TailDecisions(request)
+        )
+        for one in following:
             if as_json:
                 print_json_line(_plain(one))
             else:

@@ -42,6 +42,21 @@ COMMANDS = {
         "publish",
         "Sign a policy and bring it to the fleet.",
     ),
+    "submit": (
+        "toolreeve.cli.authoring.submitting",
+        "submit",
+        "Write a policy down for another to release.",
+    ),
+    "sign": (
+        "toolreeve.cli.authoring.signing",
+        "sign",
+        "Sign by a key that the control plane does not have.",
+    ),
+    "deliver": (
+        "toolreeve.cli.authoring.signing",
+        "deliver",
+        "Do what was signed elsewhere.",
+    ),
     "list": (
         "toolreeve.cli.authoring.publishing",
         "list_policies",

@@ -129,19 +129,22 @@ def control(*, config: Path | None) -> int:
     """Run the control plane."""
     with needs_extra("control", "grpc_health"):
         from toolreeve.bus import BusError
+        from toolreeve.control.authority import AuthorityError
         from toolreeve.control.ledger import LedgerLostError
         from toolreeve.control.process import serve
         from toolreeve.control.server import ListenError
         from toolreeve.control.settings import ControlSettings
         from toolreeve.fleet import HistoryError
         from toolreeve.runtime.keyfile import KeyFileError
+        from toolreeve.runtime.private import PrivateFileError
         from toolreeve.wire import WireError
     from toolreeve.runtime import log
     from toolreeve.runtime.process import run
     from toolreeve.runtime.settings import load_settings
 
     failed = (BusError, HistoryError, LedgerLostError, WireError)
-    with faults_told(wrong=(KeyFileError, ListenError), failed=failed):
+    wrong = (AuthorityError, KeyFileError, ListenError, PrivateFileError)
+    with faults_told(wrong=wrong, failed=failed):
         settings = load_settings(ControlSettings, config)
         log.configure(process="control", level=settings.log_level)
         return run(lambda stopping: serve(settings, stopping))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 from msgspec import Struct
 
+from toolreeve.cli.access import Access, access_to, open_channel, read_login
 from toolreeve.cli.failure import BAD_INPUT, CommandError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ANSWER_SECONDS_MAX = 10.0
+PLAINTEXT = "plaintext:"
+"""Before an address: nothing is encrypted and no token is shown, whatever else is known."""
 
 
 class Service(Enum):
@@ -43,13 +46,19 @@ class Service(Enum):
     def default(self) -> str:
         return self.value[2]
 
+    @property
+    def role(self) -> str:
+        """What its certificate calls it."""
+        return "control" if self is Service.CONTROL else "worker"
+
 
 class Place(Struct, frozen=True):
-    """An address and how it was found, which an error tells."""
+    """An address and how it was found, which an error tells. `access` None: in the clear."""
 
     service: Service
     address: str
     found: str
+    access: Access | None = None
 
 
 def default_data() -> Path:
@@ -97,25 +106,40 @@ def service_option(service: Service) -> Callable[[Callable[..., R]], Callable[..
 
 def find(service: Service, address: str | None, data: Path | None) -> Place:
     """Return where a service is said to be. Nobody has spoken to it yet."""
-    if address is not None:
-        return Place(service, address, f"from --{service.option} or the environment")
     record = _record(data or default_data())
+    if address is not None:
+        facts: dict[str, Any] = {}
+        with suppress(OSError, ValueError):  # it may know whom to expect there
+            facts = json.loads(record.read_text(encoding="utf-8"))
+        found = f"from --{service.option} or the environment"
+        return _accessed(service, address, found, facts)
     try:
-        written = json.loads(record.read_text(encoding="utf-8"))[service.option]
+        facts = json.loads(record.read_text(encoding="utf-8"))
+        written = str(facts[service.option])
     except FileNotFoundError:
         if data is not None:
             raise CommandError(
                 f"no 'toolreeve up' is running on {data}",
                 f"start it with 'toolreeve up --data {data}'",
             ) from None
-        return Place(service, service.default, "the default address")
+        login = read_login() if service is Service.CONTROL else None
+        if login is not None:
+            return _accessed(service, login.address, "from 'toolreeve operator login'", {})
+        return _accessed(service, service.default, "the default address", {})
     except (ValueError, KeyError, TypeError) as error:
         raise CommandError(
             f"{record} cannot be read: {error}",
             f"delete it, or say where the {service.title} is with --{service.option}",
             exit_code=BAD_INPUT,
         ) from error
-    return Place(service, str(written), f"from {_home(record)}")
+    return _accessed(service, written, f"from {_home(record)}", facts)
+
+
+def _accessed(service: Service, address: str, found: str, facts: dict[str, Any]) -> Place:
+    """The place with what is to be shown there."""
+    if address.startswith(PLAINTEXT):
+        return Place(service, address.removeprefix(PLAINTEXT), found)
+    return Place(service, address, found, access_to(address, service.option, facts))
 
 
 def is_up(data: Path) -> bool:
@@ -134,7 +158,7 @@ def channel(place: Place) -> Generator[grpc.Channel]:
     """Open a channel to a service, and turn what gRPC raises into what a person can act on."""
     import grpc
 
-    with grpc.insecure_channel(place.address) as opened:
+    with open_channel(place.address, place.service.role, place.access) as opened:
         try:
             yield opened
         except grpc.RpcError as error:
@@ -147,6 +171,13 @@ def explain(place: Place, error: grpc.RpcError) -> CommandError:
 
     code = error.code()
     details = error.details() or str(error)
+    if code is grpc.StatusCode.UNAVAILABLE and place.access is not None:
+        return CommandError(
+            f"no {place.service.title} of the authority that is believed answers at"
+            f" {place.address} ({place.found})",
+            "see that it runs; if its authority has changed, log in again; one that speaks in the"
+            f" clear is called by --{place.service.option} {PLAINTEXT}{place.address}",
+        )
     if code is grpc.StatusCode.UNAVAILABLE:
         return CommandError(
             f"no {place.service.title} answers at {place.address} ({place.found})",

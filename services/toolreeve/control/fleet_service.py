@@ -11,12 +11,23 @@ import grpc
 import grpc.aio
 import structlog
 
+from toolreeve.control.approval_office import ApprovalOffice
+from toolreeve.control.desk import RefusedError
+from toolreeve.control.gate import Gate, Member
+from toolreeve.control.lease_office import LeaseOffice
 from toolreeve.control.observer import Observer
+from toolreeve.control.rollout_keeper import RolloutKeeper
 from toolreeve.control.store import Store
 from toolreeve.control.streams import Stream, Streams
 from toolreeve.control.translate import read_running, write_owed
+from toolreeve.decision.approval import ApprovalAsk, PermitClaim
+from toolreeve.decision.evidence import Evidence
+from toolreeve.decision.instant import SECOND
+from toolreeve.decision.lease import LeaseAsk
 from toolreeve.fleet import Activated, Nacked, Owed, Running, Seen, owed
+from toolreeve.fleet.identity import MemberKind
 from toolreeve.runtime.clock import Clock
+from toolreeve.sync.joining import speaks_as
 from toolreeve.v1 import fleet_pb2 as pb
 from toolreeve.wire import WireError
 from toolreeve.wire.fleet import (
@@ -47,14 +58,22 @@ class FleetService:
         store: Store,
         streams: Streams,
         observer: Observer,
+        keeper: RolloutKeeper,
         clock: Clock,
         *,
+        leases: LeaseOffice,
+        approvals: ApprovalOffice,
+        gate: Gate,
         hello_seconds_max: float,
     ) -> None:
         self._store = store
         self._streams = streams
         self._observer = observer
+        self._keeper = keeper
+        self._leases = leases
+        self._approvals = approvals
         self._clock = clock
+        self._gate = gate
         self._hello_seconds_max = hello_seconds_max
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -74,11 +93,18 @@ class FleetService:
     async def subscribe(self, _: object, context: Context) -> None:
         """One stream, from its hello to its end."""
         try:
+            self._gate.member(context, MemberKind.ENFORCER)
             hello, size = await self._hello(context)
+            member = self._gate.member(context, MemberKind.ENFORCER)  # it may be denied by now
+            self._check_name(hello, member)
+        except RefusedError as error:
+            log.warning("stream.refused", reason=error.text)
+            await context.abort(error.code, error.text)
         except WireError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        stream = self._streams.open(hello)
+        stream = self._streams.open(hello, member="" if member is None else member.name)
         log.info("stream.opened", enforcer=hello.enforcer_id, servers=hello.servers)
+        expiry = self._end_at_expiry(stream, member)
         try:
             await self._observer.put(_seen(hello), size=size)
             await self._serve(stream, context)
@@ -86,6 +112,8 @@ class FleetService:
             log.warning("stream.refused", enforcer=hello.enforcer_id, reason=str(error))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         finally:
+            if expiry is not None:
+                expiry.cancel()
             self._streams.close(stream)
             log.info("stream.closed", enforcer=hello.enforcer_id, reason=stream.end_reason)
         if stream.end_reason:
@@ -97,12 +125,40 @@ class FleetService:
         context: grpc.aio.ServicerContext[pb.FetchRevisionRequest, pb.FetchRevisionResponse],
     ) -> pb.FetchRevisionResponse:
         """The body of a revision that was published."""
+        try:
+            self._gate.member(context, MemberKind.ENFORCER)
+        except RefusedError as error:
+            await context.abort(error.code, error.text)
         revision = self._store.state.revisions.get(request.revision)
         if revision is None:
             await context.abort(
                 grpc.StatusCode.NOT_FOUND, f"revision {request.revision!r} was never published"
             )
         return pb.FetchRevisionResponse(body=revision.body)
+
+    def _check_name(self, hello: Hello, member: Member | None) -> None:
+        """Raise RefusedError where somebody says hello under another's name.
+
+        Wrappers come with the certificate of who runs them, under names that begin with its name;
+        unless there is a member of that very name.
+        """
+        if member is None or hello.enforcer_id == member.name:
+            return
+        own = (MemberKind.ENFORCER, hello.enforcer_id) in self._store.state.identities.members
+        if own or not speaks_as(member.name, hello.enforcer_id):
+            raise RefusedError(
+                grpc.StatusCode.PERMISSION_DENIED,
+                f"{hello.enforcer_id!r} came with the certificate of {member.name!r};"
+                " join under the name that `enforcer` has in the settings",
+            )
+
+    def _end_at_expiry(self, stream: Stream, member: Member | None) -> asyncio.TimerHandle | None:
+        """Have the stream end with the certificate it was opened with."""
+        if member is None:
+            return None
+        seconds = (member.expires_at - self._clock.now()) / SECOND
+        said = "the certificate has expired; come back with the next one"
+        return asyncio.get_running_loop().call_later(max(0.0, seconds), stream.end, said)
 
     async def _hello(self, context: Context) -> tuple[Hello, int]:
         try:
@@ -181,6 +237,14 @@ class FleetService:
                 await self._observer.put(nacked, size=size + RUNNING_BYTES)
             case Status():
                 stream.status = message
+            case Evidence():
+                if message.server in stream.hello.servers:
+                    self._keeper.hear(enforcer_id, stream.hello.epoch, message)
+            case LeaseAsk():
+                if message.server in stream.hello.servers:
+                    self._leases.ask(enforcer_id, message, stream.give)
+            case ApprovalAsk() | PermitClaim():
+                self._approvals.hear(stream, message)
             case _:
                 assert_never(message)
 

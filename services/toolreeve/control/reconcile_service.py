@@ -8,8 +8,11 @@ import grpc
 import grpc.aio
 import structlog
 
+from toolreeve.control.desk import RefusedError
+from toolreeve.control.gate import Gate
 from toolreeve.control.streams import Streams
 from toolreeve.decision.instant import MILLISECOND, SECOND
+from toolreeve.fleet.identity import MemberKind
 from toolreeve.runtime.clock import Clock
 from toolreeve.v1 import reconcile_pb2 as pb
 from toolreeve.wire.durable import Durable, Resend, read_resend, read_spans
@@ -26,9 +29,12 @@ Context = grpc.aio.ServicerContext[pb.ReconcileRequest, pb.ReconcileResponse]
 class ReconcileService:
     """Answers the worker."""
 
-    def __init__(self, streams: Streams, clock: Clock, *, durable_seconds: float) -> None:
+    def __init__(
+        self, streams: Streams, clock: Clock, gate: Gate, *, durable_seconds: float
+    ) -> None:
         self._streams = streams
         self._clock = clock
+        self._gate = gate
         self._pause_ns = int(durable_seconds * SECOND)
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -42,11 +48,17 @@ class ReconcileService:
         )
         return grpc.method_handlers_generic_handler(SERVICE, {"Reconcile": method})
 
-    async def reconcile(self, request: pb.ReconcileRequest, _: Context) -> pb.ReconcileResponse:
+    async def reconcile(
+        self, request: pb.ReconcileRequest, context: Context
+    ) -> pb.ReconcileResponse:
         """Hand on what the worker says, and answer what enforcers said.
 
         What is for an enforcer that is not connected here is dropped: the worker says it again.
         """
+        try:
+            self._gate.member(context, MemberKind.WORKER)
+        except RefusedError as error:
+            await context.abort(error.code, error.text)
         now = self._clock.now()
         for history in request.durable:
             stream = self._streams.stream(history.enforcer_id)

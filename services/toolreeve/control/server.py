@@ -1,16 +1,22 @@
 """The gRPC server: its options, its services, its address."""
 
 import ipaddress
+import socket
 
 import grpc
 import grpc.aio
+import structlog
 
 from toolreeve.control.health import add_health, add_reflection, say_serving
 from toolreeve.control.settings import ControlSettings
+from toolreeve.control.tls import Showing
+
+log = structlog.get_logger()
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 PENDING_MAX = 100_000
 SECOND_MS = 1_000
+EVERYWHERE = ("0.0.0.0", "[::]", "*")  # noqa: S104  (compared, not bound)
 
 
 class ListenError(Exception):
@@ -24,13 +30,17 @@ class ListenError(Exception):
 
 
 class Listener:
-    """A server that is bound to `address` at once, and answers once it has been started.
+    """A server that is bound at once, and answers once it has been started.
 
+    To `address`, and with `showing` to `members_address` too, where clients need a certificate.
     Raises ListenError where it cannot listen.
     """
 
     def __init__(
-        self, settings: ControlSettings, services: dict[str, grpc.GenericRpcHandler]
+        self,
+        settings: ControlSettings,
+        services: dict[str, grpc.GenericRpcHandler],
+        showing: Showing | None,
     ) -> None:
         self._services = services
         self._server = grpc.aio.server(
@@ -40,7 +50,16 @@ class Listener:
         self._health = add_health(self._server)
         if settings.reflection:
             add_reflection(self._server, services)
-        self.address = _bind(self._server, settings)
+        self.members_address = ""
+        if showing is None:
+            self.address = _bind(self._server, settings.listen, None)
+            if not _is_loopback(settings.listen):
+                log.warning("listener.in_the_clear", address=self.address)
+        else:
+            self.address = _bind(self._server, settings.listen, showing.credentials(mutual=False))
+            self.members_address = _bind(
+                self._server, settings.listen_members, showing.credentials(mutual=True)
+            )
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -53,25 +72,29 @@ class Listener:
         await self._server.stop(seconds_max)
 
 
-def _bind(server: grpc.aio.Server, settings: ControlSettings) -> str:
-    host, _, port = settings.listen.rpartition(":")
+def names_of(settings: ControlSettings) -> list[str]:
+    """What this host may be called by who connects to it by name."""
+    hosts = [address.rpartition(":")[0] for address in (settings.listen, settings.listen_members)]
+    own = [host for host in hosts if host and host not in EVERYWHERE]
+    return [*settings.names, *own, "localhost", "127.0.0.1", socket.gethostname()]
+
+
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> str:
+    host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
-        raise ListenError(settings.listen, "not an address", 'write it like "127.0.0.1:8461"')
-    if not settings.plaintext and not _is_loopback(host):
-        raise ListenError(
-            settings.listen,
-            "nothing encrypts this listener, and it is not on loopback",
-            "listen on 127.0.0.1, or set plaintext = true where the network is trusted",
-        )
+        raise ListenError(listen, "not an address", 'write it like "127.0.0.1:8461"')
     try:
-        return f"{host}:{server.add_insecure_port(settings.listen)}"
+        if credentials is None:
+            return f"{host}:{server.add_insecure_port(listen)}"
+        return f"{host}:{server.add_secure_port(listen, credentials)}"
     except RuntimeError as error:
         raise ListenError(
-            settings.listen, "cannot listen here", "is another process using the port?"
+            listen, "cannot listen here", "is another process using the port?"
         ) from error
 
 
-def _is_loopback(host: str) -> bool:
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0]
     if host == "localhost":
         return True
     try:

@@ -14,15 +14,20 @@ from msgspec import Struct
 from toolreeve.control.store import Change, Store
 from toolreeve.control.translate import read_running, write_served
 from toolreeve.decision import Instant
+from toolreeve.decision.approval import ApprovalNews, PermitAnswer
+from toolreeve.decision.lease import LeaseGiven
 from toolreeve.fleet import (
     EnforcerSeen,
     ManifestIssued,
     PolicyActivated,
     PolicyNacked,
+    RolloutChanged,
+    RolloutStarted,
     Running,
     greet,
     served,
 )
+from toolreeve.fleet.identity import MemberDenied, MemberJoined, MemberKind
 from toolreeve.runtime.clock import Clock
 from toolreeve.v1 import operator_pb2 as pb
 from toolreeve.wire.durable import Durable, Resend
@@ -31,14 +36,20 @@ from toolreeve.wire.fleet import Hello, Status
 log = structlog.get_logger()
 
 RESENDS_WAITING_MAX = 64
+UNSAID_MAX = 10_000
+
+Beside = Durable | Resend | LeaseGiven | ApprovalNews | PermitAnswer
+"""What is said beside what is owed: it is not said again to a stream that begins anew."""
 
 
 class Stream:
     """One enforcer's open stream: what it was sent, what it says it runs, when it was heard."""
 
-    def __init__(self, hello: Hello, store: Store, at: Instant) -> None:
+    def __init__(self, hello: Hello, store: Store, at: Instant, *, member: str) -> None:
         running = [read_running(one) for one in hello.running]
         self.hello = hello
+        self.member = member
+        """By whose certificate it came; empty in the clear."""
         self.sent = greet(store.state, hello.enforcer_id, hello.servers, running)
         self.running: dict[str, Running] = {one.server: one for one in running}
         self.status: Status | None = None
@@ -46,11 +57,21 @@ class Stream:
         self.wake = asyncio.Event()
         self._durable: Durable | None = None  # said last, or to be said
         self._durable_at = 0
-        self._unsaid: deque[Durable | Resend] = deque()
+        self._unsaid: deque[Beside] = deque()
         self.ending = False
         self.end_reason = ""
 
-    def take(self) -> Durable | Resend | None:
+    def give(self, given: LeaseGiven) -> None:
+        """Answer an ask for quota; whoever has to wait for longer asks again."""
+        if not self.ending:
+            self._say(given)
+
+    def tell(self, news: ApprovalNews | PermitAnswer) -> None:
+        """Say something of an approval; whoever misses it asks again."""
+        if not self.ending and len(self._unsaid) < UNSAID_MAX:
+            self._say(news)
+
+    def take(self) -> "Beside | None":
         """What else is to be said, once; it is behind everything that is owed."""
         return self._unsaid.popleft() if self._unsaid else None
 
@@ -68,7 +89,7 @@ class Stream:
         if resend not in self._unsaid and len(self._unsaid) < RESENDS_WAITING_MAX:
             self._say(resend)
 
-    def _say(self, message: Durable | Resend) -> None:
+    def _say(self, message: "Beside") -> None:
         self._unsaid.append(message)
         self.wake.set()
 
@@ -125,9 +146,9 @@ class Streams:
         self._closing = False
         store.listen(self._on_change)
 
-    def open(self, hello: Hello) -> Stream:
+    def open(self, hello: Hello, *, member: str = "") -> Stream:
         """A stream has begun. An older one of the same enforcer ends: there is one of each."""
-        stream = Stream(hello, self._store, self._clock.now())
+        stream = Stream(hello, self._store, self._clock.now(), member=member)
         older = self._by_enforcer.get(hello.enforcer_id)
         if older is not None:
             log.warning("stream.superseded", enforcer=hello.enforcer_id, host=hello.host)
@@ -222,18 +243,41 @@ class Streams:
             self._watchers.discard(watcher)
 
     def _on_change(self, change: Change) -> None:
-        if change.before.hold_sequence != change.after.hold_sequence:
+        before, after = change.before, change.after
+        if (before.hold_sequence, before.grants.sequence) != (
+            after.hold_sequence,
+            after.grants.sequence,
+        ):
             for stream in self._by_enforcer.values():
                 stream.wake.set()
         for commit in change.commits:
             for event in commit.events:
                 match event:
-                    case ManifestIssued(server=server):
+                    case ManifestIssued(server=server) | RolloutStarted(server=server):
                         self._wanted_changed(server, change)
-                    case EnforcerSeen() | PolicyActivated() | PolicyNacked():
+                    case RolloutChanged(rollout_id=rollout_id):
+                        rollout = change.after.rollouts.by_id.get(rollout_id)
+                        if rollout is not None:
+                            self._wanted_changed(rollout.server, change)
+                    case EnforcerSeen():
                         self._note(event.enforcer_id)
+                        if event.enforcer_id in self._by_enforcer:  # its labels choose its cohort
+                            self._by_enforcer[event.enforcer_id].wake.set()
+                    case PolicyActivated() | PolicyNacked():
+                        self._note(event.enforcer_id)
+                    case (
+                        MemberDenied(kind=MemberKind.ENFORCER)
+                        | MemberJoined(kind=MemberKind.ENFORCER)
+                    ):
+                        self._expel(event.name)
                     case _:
                         pass
+
+    def _expel(self, member: str) -> None:
+        """End every stream of a certificate that counts no more, and who used the name before."""
+        for stream in self._by_enforcer.values():
+            if member in {stream.member, stream.hello.enforcer_id} and stream.member:
+                stream.end("this certificate counts no more; its bearer is denied or joined again")
 
     def _wanted_changed(self, server: str, change: Change) -> None:
         for stream in self._by_server.get(server, ()):

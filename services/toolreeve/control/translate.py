@@ -9,12 +9,30 @@ from typing import assert_never
 from google.protobuf.message import DecodeError
 
 from toolreeve.audit import HoldPlaced, HoldReleased
+from toolreeve.control.rollout_translate import (
+    ROLLOUT_EVENTS,
+    read_rollout_event,
+    write_rollout_event,
+)
+from toolreeve.control.translate_approvals import (
+    APPROVAL_EVENTS,
+    read_approval_event,
+    write_approval_event,
+)
+from toolreeve.control.translate_grants import GRANT_EVENTS, read_grant_event, write_grant_event
+from toolreeve.control.translate_identity import (
+    IDENTITY_EVENTS,
+    read_identity_event,
+    write_identity_event,
+)
 from toolreeve.decision import Instant
 from toolreeve.fleet import (
     Command,
     Commit,
     ControlEvent,
     EnforcerSeen,
+    EvidenceReported,
+    GrantsOwed,
     HoldSnapshot,
     HoldStep,
     ManifestIssued,
@@ -22,14 +40,27 @@ from toolreeve.fleet import (
     PolicyActivated,
     PolicyNacked,
     RevisionPublished,
+    RolloutChanged,
+    RolloutStarted,
     Running,
     Served,
     WantedPolicy,
 )
+from toolreeve.fleet.approvals import (
+    ApprovalExpired,
+    ApprovalJoined,
+    ApprovalRequested,
+    ApprovalVoted,
+    PermitClaimed,
+)
+from toolreeve.fleet.grants import GrantCreated, GrantRevoked, GrantRotated
 from toolreeve.v1 import control_pb2 as pb
 from toolreeve.v1 import operator_pb2 as operator
 from toolreeve.wire import WireError
-from toolreeve.wire.fleet import HoldOrder, RunningPolicy, read_envelope, write_down, write_envelope
+from toolreeve.wire.envelope import read_envelope, write_envelope
+from toolreeve.wire.fleet import RunningPolicy, write_down
+from toolreeve.wire.grants import GrantOrder
+from toolreeve.wire.hold_order import HoldOrder
 from toolreeve.wire.read_body import read_hold, read_release
 from toolreeve.wire.write_body import write_hold, write_release
 
@@ -119,8 +150,20 @@ def _write_event(event: ControlEvent) -> pb.ControlEvent:
             return message
         case HoldReleased():
             return pb.ControlEvent(hold_released=write_release(event))
+        case GrantCreated() | GrantRotated() | GrantRevoked():
+            return write_grant_event(event)
+        case (
+            ApprovalRequested()
+            | ApprovalJoined()
+            | ApprovalVoted()
+            | ApprovalExpired()
+            | PermitClaimed()
+        ):
+            return write_approval_event(event)
+        case RolloutStarted() | RolloutChanged() | EvidenceReported():
+            return write_rollout_event(event)
         case _:
-            assert_never(event)
+            return write_identity_event(event)
 
 
 def _read_event(message: pb.ControlEvent) -> ControlEvent:
@@ -170,7 +213,15 @@ def _read_event(message: pb.ControlEvent) -> ControlEvent:
             return HoldPlaced(hold=read_hold(message.hold_placed.hold))
         case "hold_released":
             return read_release(message.hold_released)
-        case None:
+        case str(name) if name in ROLLOUT_EVENTS:
+            return read_rollout_event(message)
+        case str(name) if name in GRANT_EVENTS:
+            return read_grant_event(message)
+        case str(name) if name in APPROVAL_EVENTS:
+            return read_approval_event(message)
+        case str(name) if name in IDENTITY_EVENTS:
+            return read_identity_event(message)
+        case _:
             raise WireError("an event that a newer version wrote")
 
 
@@ -179,6 +230,11 @@ def write_owed(message: Owed) -> bytes:
     match message:
         case WantedPolicy(envelope=envelope):
             return write_down(envelope)
+        case GrantsOwed():
+            order = GrantOrder(
+                sequence=message.sequence, snapshot=message.snapshot, grants=message.grants
+            )
+            return write_down(order)
         case HoldSnapshot(sequence=sequence, holds=holds):
             return write_down(HoldOrder(sequence=sequence, snapshot=holds))
         case HoldStep(placed=None):

@@ -16,9 +16,11 @@ from msgspec.structs import replace
 from toolreeve.audit.event import HoldPlaced, HoldReleased
 from toolreeve.decision import Hold, Instant
 from toolreeve.fleet.history import Commit, ControlEvent, ManifestIssued, RevisionPublished
+from toolreeve.fleet.rollout import RolloutChanged, RolloutState
 from toolreeve.fleet.state import Answer, HoldAnswer, PublishAnswer, ReleaseAnswer, State
 from toolreeve.policy import PointerError, Policy, canonical_json, parse_pointer
-from toolreeve.policy.sign import Manifest, SigningKey, sign_manifest
+from toolreeve.policy.sign import Manifest
+from toolreeve.policy.signer import Signer
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 TEXT_MAX = 1024
@@ -59,7 +61,15 @@ class CommandReusedError(CommandError):
         )
 
 
-class UnknownHoldError(CommandError):
+class NotFoundError(CommandError):
+    """What the command speaks of does not exist."""
+
+
+class WrongStateError(CommandError):
+    """What the command speaks of exists, and is not in a state where that can be done."""
+
+
+class UnknownHoldError(NotFoundError):
     """No such hold stands."""
 
     def __init__(self, hold_id: str) -> None:
@@ -67,14 +77,22 @@ class UnknownHoldError(CommandError):
 
 
 def publish(
-    state: State, command: Command, *, policy: Policy, server: str, key: SigningKey, at: Instant
+    state: State,
+    command: Command,
+    *,
+    policy: Policy,
+    server: str,
+    key: Signer,
+    at: Instant,
+    break_glass: bool = False,
 ) -> Commit | Unchanged:
     """Make `policy` what every enforcer of `server` is to run, by a manifest signed with `key`.
 
-    Unchanged where it is wanted already. Raises CommandError.
+    Unchanged where it is wanted already. `break_glass` ends a rollout that is under way, which is
+    refused without. Raises CommandError, NotSignedError.
     """
-    _check_command(command)
-    _check_server(server)
+    check_command(command, reason_needed=break_glass)
+    check_server(server)
     earlier = state.answers.get(command.command_id)
     if earlier is not None:
         match earlier:
@@ -86,7 +104,13 @@ def publish(
                 raise CommandReusedError(command.command_id)
     name = policy.name or server
     before = state.wanted.get(server)
-    if before is not None and before.revision == policy.revision:
+    under_way = state.rollouts.of(server)
+    if under_way is not None and not break_glass:
+        raise WrongStateError(
+            f"rollout {under_way.rollout_id} of {server!r} is {under_way.state.value}",
+            "wait for its end or abort it; in an emergency publish with --break-glass",
+        )
+    if before is not None and before.revision == policy.revision and under_way is None:
         return Unchanged(
             answer=PublishAnswer(
                 server=server,
@@ -98,22 +122,40 @@ def publish(
     manifest = Manifest(
         policy=name,
         server=server,
-        sequence=1 if before is None else before.manifest_sequence + 1,
+        sequence=next_sequence(state, server),
         revision=policy.revision,
         size=len(policy.canonical),
         issued_ns=at,
+        break_glass=f"{command.actor}: {command.reason}" if break_glass else "",
     )
     issued = ManifestIssued(
         server=server,
         policy=name,
         revision=policy.revision,
         manifest_sequence=manifest.sequence,
-        envelope=sign_manifest(manifest, key),
+        envelope=key.envelope(manifest),
     )
-    if policy.revision in state.revisions:
-        return next_commit(state, command, (issued,), at)
-    published = RevisionPublished(policy=name, revision=policy.revision, body=policy.canonical)
-    return next_commit(state, command, (published, issued), at)
+    events: list[ControlEvent] = []
+    if under_way is not None:
+        events.append(
+            RolloutChanged(
+                rollout_id=under_way.rollout_id,
+                state=RolloutState.ABORTED,
+                stage=under_way.stage,
+                reason=f"break-glass: {command.reason}",
+            )
+        )
+    if policy.revision not in state.revisions:
+        body = policy.canonical
+        events.append(RevisionPublished(policy=name, revision=policy.revision, body=body))
+    return next_commit(state, command, (*events, issued), at)
+
+
+def next_sequence(state: State, server: str) -> int:
+    """A sequence above every manifest of `server` that was ever signed."""
+    wanted = state.wanted.get(server)
+    issued = 0 if wanted is None else wanted.manifest_sequence
+    return 1 + max(issued, state.rollouts.allotted.get(server, 0))
 
 
 def place_hold(state: State, command: Command, *, hold: Hold, at: Instant) -> Commit | Unchanged:
@@ -122,7 +164,7 @@ def place_hold(state: State, command: Command, *, hold: Hold, at: Instant) -> Co
     Its actor and reason are those of the command; without an id it gets one that follows from the
     command's. Raises CommandError.
     """
-    _check_command(command, reason_needed=True)
+    check_command(command, reason_needed=True)
     named = hold.hold_id or hold_id_of(command)
     wanted = replace(_canonical(hold), hold_id=named, actor=command.actor, reason=command.reason)
     earlier = state.answers.get(command.command_id)
@@ -153,7 +195,7 @@ def release_hold(
     state: State, command: Command, *, hold_id: str, at: Instant
 ) -> Commit | Unchanged:
     """Let through again what a hold stopped. Raises UnknownHoldError, CommandError."""
-    _check_command(command, reason_needed=True)
+    check_command(command, reason_needed=True)
     earlier = state.answers.get(command.command_id)
     if earlier is not None:
         match earlier:
@@ -182,17 +224,18 @@ def next_commit(
     )
 
 
-def _check_command(command: Command, *, reason_needed: bool = False) -> None:
-    _check_text("command id", command.command_id)
-    _check_text("actor", command.actor)
+def check_command(command: Command, *, reason_needed: bool = False) -> None:
+    """Raise CommandError where a command does not say who asks, or why where that is needed."""
+    check_text("command id", command.command_id)
+    check_text("actor", command.actor)
     if reason_needed:
-        _check_text("reason", command.reason)
+        check_text("reason", command.reason)
     if len(command.reason) > TEXT_MAX:
         raise CommandError("the reason is too long", f"use at most {TEXT_MAX} characters")
 
 
-def _check_server(server: str) -> None:
-    """A server stands in the gateway's URL, so its name is plain."""
+def check_server(server: str) -> None:
+    """Raise CommandError where a name is not plain: a server stands in the gateway's URL."""
     if SERVER_NAME.fullmatch(server) is None:
         raise CommandError(
             f"{server!r} cannot be the name of a server",
@@ -200,7 +243,8 @@ def _check_server(server: str) -> None:
         )
 
 
-def _check_text(what: str, text: str) -> None:
+def check_text(what: str, text: str) -> None:
+    """Raise CommandError where a text that an operator gave is empty, too long or not printable."""
     if not text.strip():
         raise CommandError(f"the {what} is missing", f"say {what!r}")
     if len(text) > TEXT_MAX:
@@ -222,7 +266,7 @@ def _canonical(hold: Hold) -> Hold:
         )
     for what in (hold.hold_id, hold.server, hold.grant, hold.tool):
         if what:
-            _check_text("hold", what)
+            check_text("hold", what)
     if not hold.argument_pointer:
         return hold
     try:

@@ -11,6 +11,25 @@ from msgspec.structs import replace
 
 from toolreeve.audit.event import HoldPlaced, HoldReleased
 from toolreeve.decision import Instant
+from toolreeve.fleet import rollout_fold
+from toolreeve.fleet.approvals import (
+    ApprovalAnswer,
+    ApprovalEvent,
+    ApprovalExpired,
+    ApprovalFold,
+    ApprovalJoined,
+    ApprovalRequested,
+    ApprovalVoted,
+    PermitClaimed,
+)
+from toolreeve.fleet.grants import (
+    GrantAnswer,
+    GrantCreated,
+    GrantEvent,
+    GrantFold,
+    GrantRevoked,
+    GrantRotated,
+)
 from toolreeve.fleet.history import (
     Commit,
     ControlEvent,
@@ -20,6 +39,15 @@ from toolreeve.fleet.history import (
     PolicyNacked,
     RevisionPublished,
 )
+from toolreeve.fleet.identity import (
+    JoinTokenCreated,
+    MemberDenied,
+    MemberJoined,
+    OperatorCreated,
+    OperatorRevoked,
+    fold_identity,
+)
+from toolreeve.fleet.rollout import EvidenceReported, RolloutChanged, RolloutStarted
 from toolreeve.fleet.state import (
     ANSWERS_KEPT,
     HOLD_STEPS_KEPT,
@@ -31,6 +59,7 @@ from toolreeve.fleet.state import (
     Refusal,
     ReleaseAnswer,
     Revision,
+    RolloutAnswer,
     Running,
     State,
     WantedPolicy,
@@ -78,6 +107,12 @@ def answer_of(commit: Commit) -> Answer | None:
                 return HoldAnswer(hold=hold)
             case HoldReleased(hold_id=hold_id):
                 return ReleaseAnswer(hold_id=hold_id)
+            case GrantCreated() | GrantRotated() | GrantRevoked():
+                return GrantAnswer(event=event)
+            case ApprovalVoted():
+                return ApprovalAnswer(event=event)
+            case RolloutStarted() | RolloutChanged():
+                return RolloutAnswer(rollout_id=event.rollout_id)
             case _:
                 continue
     return None
@@ -97,6 +132,10 @@ class _Fold:
         self._hold_sequence = state.hold_sequence
         self._hold_steps = list(state.hold_steps)
         self._answers = dict(state.answers)
+        self._rollouts = state.rollouts
+        self._identities = state.identities
+        self._grants = GrantFold(state.grants)
+        self._approvals = ApprovalFold(state.approvals)
 
     def state(self) -> State:
         return State(
@@ -110,6 +149,10 @@ class _Fold:
             hold_sequence=self._hold_sequence,
             hold_steps=tuple(self._hold_steps[-HOLD_STEPS_KEPT:]),
             answers=self._answers,
+            rollouts=self._rollouts,
+            identities=self._identities,
+            grants=self._grants.book(),
+            approvals=self._approvals.book(),
         )
 
     def commit(self, commit: Commit, digest: bytes) -> None:
@@ -139,6 +182,9 @@ class _Fold:
                 self._activate(event, commit.at)
             case PolicyNacked():
                 self._refuse(event, commit.at)
+                self._rollouts = rollout_fold.refuse(self._rollouts, event)
+            case RolloutStarted() | RolloutChanged() | EvidenceReported():
+                self._roll(event, commit)
             case HoldPlaced(hold=hold):
                 self._holds[hold.hold_id] = hold
                 self._step(HoldStep(sequence=0, placed=hold, actor=hold.actor, reason=hold.reason))
@@ -152,8 +198,53 @@ class _Fold:
                         reason=event.reason,
                     )
                 )
+            case (
+                GrantCreated()
+                | GrantRotated()
+                | GrantRevoked()
+                | ApprovalRequested()
+                | ApprovalJoined()
+                | ApprovalVoted()
+                | ApprovalExpired()
+                | PermitClaimed()
+            ):
+                self._allow(event, commit)
+            case (
+                JoinTokenCreated()
+                | MemberJoined()
+                | MemberDenied()
+                | OperatorCreated()
+                | OperatorRevoked()
+            ):
+                self._identities = fold_identity(
+                    self._identities,
+                    event,
+                    actor=commit.actor,
+                    reason=commit.reason,
+                    at=commit.at,
+                )
             case _:
                 assert_never(event)
+
+    def _allow(self, event: GrantEvent | ApprovalEvent, commit: Commit) -> None:
+        actor, reason, at = commit.actor, commit.reason, commit.at
+        match event:
+            case GrantCreated() | GrantRotated() | GrantRevoked():
+                wrong = self._grants.event(event, actor=actor, reason=reason, at=at)
+            case _:
+                wrong = self._approvals.event(event, actor=actor, reason=reason, at=at)
+        if wrong:
+            raise HistoryError(commit.index, wrong)
+
+    def _roll(
+        self, event: RolloutStarted | RolloutChanged | EvidenceReported, commit: Commit
+    ) -> None:
+        if isinstance(event, RolloutStarted) and event.revision not in self._revisions:
+            raise HistoryError(commit.index, f"{event.revision} was never published")
+        try:
+            self._rollouts = rollout_fold.fold(self._rollouts, event, commit, self._wanted)
+        except rollout_fold.BrokenPromiseError as error:
+            raise HistoryError(commit.index, str(error)) from error
 
     def _publish(self, event: RevisionPublished, commit: Commit) -> None:
         if revision_of(event.body) != event.revision:

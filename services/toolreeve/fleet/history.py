@@ -12,6 +12,10 @@ from msgspec import Struct
 
 from toolreeve.audit.event import HoldPlaced, HoldReleased
 from toolreeve.decision import Instant
+from toolreeve.fleet.approvals import ApprovalEvent
+from toolreeve.fleet.grants import GrantEvent
+from toolreeve.fleet.identity import IdentityEvent
+from toolreeve.fleet.rollout import EvidenceReported, RolloutChanged, RolloutStarted
 from toolreeve.policy.sign import Envelope
 
 GENESIS = bytes(32)
@@ -74,6 +78,12 @@ ControlEvent = (
     | PolicyNacked
     | HoldPlaced
     | HoldReleased
+    | RolloutStarted
+    | RolloutChanged
+    | EvidenceReported
+    | IdentityEvent
+    | GrantEvent
+    | ApprovalEvent
 )
 
 

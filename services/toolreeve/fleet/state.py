@@ -10,7 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from toolreeve.decision import Hold, Instant
+from toolreeve.fleet.approvals import ApprovalAnswer, ApprovalBook
+from toolreeve.fleet.grants import GrantAnswer, GrantBook
 from toolreeve.fleet.history import GENESIS
+from toolreeve.fleet.identity import Identities
+from toolreeve.fleet.rollout import Rollouts
 from toolreeve.policy.sign import Envelope
 
 
@@ -101,7 +105,13 @@ class ReleaseAnswer(Struct, frozen=True, kw_only=True, tag="release"):
     hold_id: str
 
 
-Answer = PublishAnswer | HoldAnswer | ReleaseAnswer
+class RolloutAnswer(Struct, frozen=True, kw_only=True, tag="rollout"):
+    """What whoever started or changed a rollout was told."""
+
+    rollout_id: str
+
+
+Answer = PublishAnswer | HoldAnswer | ReleaseAnswer | GrantAnswer | RolloutAnswer | ApprovalAnswer
 
 ANSWERS_KEPT = 4096
 """How many commands can be repeated and still be recognised, newest first."""
@@ -127,11 +137,28 @@ class State(Struct, frozen=True, kw_only=True):
     hold_sequence: int = 0
     hold_steps: tuple[HoldStep, ...] = ()
     answers: Mapping[str, Answer] = msgspec.field(default_factory=dict[str, Answer])
+    rollouts: Rollouts = Rollouts()
+    identities: Identities = Identities()
+    grants: GrantBook = GrantBook()
+    approvals: ApprovalBook = ApprovalBook()
 
     def wanted_by(self, enforcer_id: str, server: str) -> WantedPolicy | None:
         """What one enforcer is to run for one server; None where nothing was ever published."""
-        del enforcer_id  # everybody is in the same cohort outside a rollout
-        return self.wanted.get(server)
+        rollout = self.rollouts.of(server)
+        if rollout is None:
+            return self.wanted.get(server)
+        enforcer = self.roster.get(enforcer_id)
+        if not rollout.includes(enforcer_id, {} if enforcer is None else enforcer.labels):
+            return self.wanted.get(server)
+        return WantedPolicy(
+            server=server,
+            policy=rollout.policy,
+            revision=rollout.revision,
+            manifest_sequence=rollout.offered.sequence,
+            envelope=rollout.offered.envelope,
+            issued_at=rollout.since,
+            actor=rollout.actor,
+        )
 
     def standing_holds(self, at: Instant) -> tuple[Hold, ...]:
         """Holds in force at `at`, by id."""

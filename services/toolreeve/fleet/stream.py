@@ -11,19 +11,22 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from toolreeve.decision import Hold, Instant
+from toolreeve.decision.grant import Grant
+from toolreeve.fleet.grants import GrantBook
 from toolreeve.fleet.state import HoldStep, Running, State, WantedPolicy
 
 
 class Sent(Struct, frozen=True, kw_only=True):
-    """What one stream has been sent: by server the manifest's sequence, and the holds up to one.
+    """What one stream has been sent: by server the manifest's sequence, holds and grants up to one.
 
-    `hold_sequence` is None before the first snapshot.
+    `hold_sequence` and `grant_sequence` are None before the first snapshot.
     """
 
     enforcer_id: str
     servers: tuple[str, ...]
     manifests: Mapping[str, int]
     hold_sequence: int | None = None
+    grant_sequence: int | None = None
 
 
 class HoldSnapshot(Struct, frozen=True, kw_only=True):
@@ -33,7 +36,16 @@ class HoldSnapshot(Struct, frozen=True, kw_only=True):
     holds: tuple[Hold, ...]
 
 
-Owed = HoldSnapshot | HoldStep | WantedPolicy
+class GrantsOwed(Struct, frozen=True, kw_only=True):
+    """Grants as they stand now: all that are for this stream's servers where `snapshot`, else
+    those of them that have changed."""
+
+    sequence: int
+    snapshot: bool
+    grants: tuple[Grant, ...]
+
+
+Owed = HoldSnapshot | HoldStep | GrantsOwed | WantedPolicy
 
 
 def greet(
@@ -56,10 +68,12 @@ def owed(state: State, sent: Sent, at: Instant) -> tuple[Owed, Sent] | None:
     """The first thing a stream is owed, and what has been sent once that is done; None: nothing.
 
     One thing at a time, because what comes next may be overtaken while this one is written. Holds
-    come first: they wait for nothing.
+    come first: they wait for nothing. Grants come next, because one may have been revoked.
     """
     if sent.hold_sequence != state.hold_sequence:
         return _hold_owed(state, sent, at)
+    if sent.grant_sequence != state.grants.sequence:
+        return _grants_owed(state.grants, sent)
     for server in sent.servers:
         wanted = state.wanted_by(sent.enforcer_id, server)
         if wanted is not None and wanted.manifest_sequence > sent.manifests.get(server, 0):
@@ -76,3 +90,16 @@ def _hold_owed(state: State, sent: Sent, at: Instant) -> tuple[HoldSnapshot | Ho
             return step, replace(sent, hold_sequence=step.sequence)
     snapshot = HoldSnapshot(sequence=state.hold_sequence, holds=state.standing_holds(at))
     return snapshot, replace(sent, hold_sequence=snapshot.sequence)
+
+
+def _grants_owed(book: GrantBook, sent: Sent) -> tuple[GrantsOwed, Sent]:
+    """What has changed since, or all there is; nothing for these servers is said too, so that the
+    enforcer knows how far it has come."""
+    changed = book.since(sent.grant_sequence)
+    ours = (
+        book.for_servers(sent.servers)
+        if changed is None
+        else tuple(grant for grant in changed if grant.serves(sent.servers))
+    )
+    message = GrantsOwed(sequence=book.sequence, snapshot=changed is None, grants=ours)
+    return message, replace(sent, grant_sequence=book.sequence)

@@ -21,7 +21,7 @@ def toolreeve(tmp_path: Path, nats_url: str, prefix: str) -> Iterator[Toolreeve]
     """Runs the installed command beside a control plane of the test's own."""
     ready, config = tmp_path / "ready.json", tmp_path / "control.toml"
     config.write_text(
-        f'listen = "127.0.0.1:0"\ndata = "{tmp_path}"\nnats_url = "{nats_url}"\n'
+        f'plaintext = true\nlisten = "127.0.0.1:0"\ndata = "{tmp_path}"\nnats_url = "{nats_url}"\n'
         f'prefix = "{prefix}"\nready_file = "{ready}"\nlog_level = "warning"\n'
     )
     with subprocess.Popen([COMMAND, "control", "--config", str(config)]) as control:

@@ -256,7 +256,7 @@ def test_lines_are_written_again_byte_for_byte(exported: Path) -> None:
 
     for line in (exported / EVENTS).read_bytes().splitlines(keepends=True):
         place = read_place(line)
-        assert write_line(place.bytes, bytes.fromhex(place.head)) == line
+        assert write_line(place.bytes, bytes.fromhex(place.head), place.details) == line
         assert msgspec.json.decode(line)["kind"] == place.kind
 
 

@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from toolreeve.control.operator_service import operator_service
 from toolreeve.control.process import running
 from toolreeve.control.settings import ControlSettings
 from toolreeve.policy import parse
@@ -17,6 +18,7 @@ from toolreeve.policy.sign import SigningKey
 from toolreeve.v1 import operator_pb2 as pb
 from toolreeve.v1.audit_pb2 import Hold
 from toolreeve.v1.operator_pb2_grpc import OperatorServiceStub
+from toolreeve.v1.rollout_pb2 import RolloutPlan
 
 if TYPE_CHECKING:
     from toolreeve.v1.operator_pb2_grpc import OperatorServiceAsyncStub
@@ -29,7 +31,7 @@ BROKEN = b'{"version": "1",\n "default": "maybe",\n "tools": []}'
 @asynccontextmanager
 async def operator(nats_url: str, prefix: str) -> AsyncGenerator["OperatorServiceAsyncStub"]:
     settings = ControlSettings(
-        listen="127.0.0.1:0", nats_url=nats_url, prefix=prefix, stop_seconds_max=0.2
+        plaintext=True, listen="127.0.0.1:0", nats_url=nats_url, prefix=prefix, stop_seconds_max=0.2
     )
     async with (
         running(settings, SigningKey.generate()) as address,
@@ -175,11 +177,58 @@ def test_a_command_that_lacks_something_says_what(
     within(20, story)
 
 
-def test_what_a_later_version_brings_says_so(nats_url: str, prefix: str) -> None:
+async def anybody(_: str, __: object, ___: object) -> None:
+    """Let everybody in."""
+
+
+def test_what_a_later_version_brings_says_so() -> None:
+    async def story() -> None:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers((operator_service([], {}, anybody),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                asked = OperatorServiceStub(channel).StartRollout(pb.StartRolloutRequest())
+                code, details = await refusal(asked)
+        finally:
+            await server.stop(None)
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+        assert "StartRollout" in details
+
+    within(20, story)
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected", "problem"),
+    [
+        (pb.StartRolloutRequest(), grpc.StatusCode.INVALID_ARGUMENT, "neither a policy"),
+        (pb.StartRolloutRequest(revision="sha256:0"), grpc.StatusCode.NOT_FOUND, "never published"),
+        (pb.StartRolloutRequest(text=b"{"), grpc.StatusCode.INVALID_ARGUMENT, "policy:1"),
+        (
+            pb.StartRolloutRequest(
+                command=pb.Command(command_id="c", actor="ada"),
+                server="vm",
+                plan=RolloutPlan(stages=[10_000], alpha=0.5),
+                text=b'{"version": "1", "default": "deny", "tools": {}}',
+            ),
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "nothing is published for 'vm'",
+        ),
+    ],
+)
+def test_a_rollout_that_cannot_begin_says_why(
+    nats_url: str,
+    prefix: str,
+    request_: pb.StartRolloutRequest,
+    expected: grpc.StatusCode,
+    problem: str,
+) -> None:
     async def story() -> None:
         async with operator(nats_url, prefix) as stub:
-            code, details = await refusal(stub.StartRollout(pb.StartRolloutRequest()))
-            assert code is grpc.StatusCode.UNIMPLEMENTED
-            assert "StartRollout" in details
+            code, details = await refusal(stub.StartRollout(request_))
+            assert (code, problem in details) == (expected, True), details
+            code, details = await refusal(stub.GetRollout(pb.GetRolloutRequest(rollout_id="r")))
+            assert code is grpc.StatusCode.NOT_FOUND
 
     within(20, story)

@@ -22,7 +22,7 @@ POLICY = b'{"version": "1", "name": "lab", "default": "deny", "tools": {"vm_stat
 def start(tmp_path: Path, nats_url: str, prefix: str) -> Iterator[Start]:
     config = tmp_path / "control.toml"
     config.write_text(
-        f'listen = "127.0.0.1:0"\nnats_url = "{nats_url}"\nprefix = "{prefix}"\n'
+        f'plaintext = true\nlisten = "127.0.0.1:0"\nnats_url = "{nats_url}"\nprefix = "{prefix}"\n'
         f'data = "{tmp_path / "data"}"\nready_file = "{tmp_path / "ready.json"}"\n'
         "stop_seconds_max = 0.2\n"
     )

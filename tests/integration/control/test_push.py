@@ -9,6 +9,7 @@ from uuid import uuid4
 import grpc
 import grpc.aio
 import pytest
+from msgspec.structs import replace
 
 from toolreeve.control.process import running
 from toolreeve.control.settings import ControlSettings
@@ -27,15 +28,16 @@ from toolreeve.v1.operator_pb2_grpc import OperatorServiceStub
 from toolreeve.wire.fleet import (
     Ack,
     Hello,
-    HoldOrder,
     Nack,
     RunningPolicy,
     Stage,
     Status,
 )
+from toolreeve.wire.hold_order import HoldOrder
 
 DENY_ALL = b'{"version": "1", "name": "lab", "default": "deny", "tools": {}}'
 ALLOW_STATUS = b'{"version": "1", "name": "lab", "default": "deny", "tools": {"vm_status": {}}}'
+LISTENING = ControlSettings(plaintext=True, listen="127.0.0.1:0", stop_seconds_max=0.2)
 QUICK = LinkSettings(retry_first_seconds=0.02, retry_seconds_max=0.2, status_seconds=0.05)
 
 
@@ -51,7 +53,7 @@ class Enforcer:
         self.holds: list[HoldOrder] = []
         self.moved = asyncio.Event()
         for server, shelved in self.shelf.load().items():
-            taken = recover(shelved, keys=self.keys, servers=("vm",))
+            taken = recover(shelved, keys=self.keys, servers=("vm",), shelf=self.shelf)
             assert isinstance(taken, Accepted)
             self.running[server] = taken
         self.link = Link(
@@ -101,6 +103,8 @@ class Enforcer:
             envelope,
             keys=self.keys,
             servers=("vm",),
+            enforcer=self.name,
+            labels={"site": "lab"},
             shelf=self.shelf,
             fetch=self.link.fetch,
             at=Clock().now(),
@@ -144,9 +148,7 @@ class Place:
     def __init__(self, folder: Path, nats_url: str, prefix: str) -> None:
         self.folder = folder
         self.key = SigningKey.generate()
-        self.settings = ControlSettings(
-            listen="127.0.0.1:0", nats_url=nats_url, prefix=prefix, stop_seconds_max=0.2
-        )
+        self.settings = replace(LISTENING, nats_url=nats_url, prefix=prefix)
 
     @asynccontextmanager
     async def control(self) -> AsyncGenerator["Operator"]:
@@ -299,12 +301,7 @@ def test_an_enforcer_keeps_its_policy_without_a_control_plane_and_finds_the_next
         port = address.rpartition(":")[2]
         async with place.enforcer("e1", address) as enforcer:
             assert enforcer.runs() == first.revision  # from its shelf: nobody listens
-            moved = ControlSettings(
-                listen=f"127.0.0.1:{port}",
-                nats_url=place.settings.nats_url,
-                prefix=place.settings.prefix,
-                stop_seconds_max=0.2,
-            )
+            moved = replace(place.settings, listen=f"127.0.0.1:{port}")
             async with running(moved, place.key) as back, _channel(back) as channel:
                 second = await Operator(back, channel).publish(DENY_ALL)
                 await enforcer.until(lambda one: one.runs() == second.revision)

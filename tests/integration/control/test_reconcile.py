@@ -104,6 +104,7 @@ def play(
 ) -> None:
     async def whole() -> None:
         settings = ControlSettings(
+            plaintext=True,
             listen="127.0.0.1:0",
             nats_url=nats_url,
             prefix=prefix,

@@ -22,7 +22,8 @@ from toolreeve.bus import (
     ship,
 )
 from toolreeve.bus.consume import ack_all, consume
-from toolreeve.control.ledger import Ledger
+from toolreeve.control.lease_ledger import LeaseLedger, Stored
+from toolreeve.control.ledger import Ledger, OvertakenError
 from toolreeve.outbox import Outbox
 
 ROLES = ("enforcer", "worker", "control", "admin")
@@ -166,6 +167,24 @@ def test_the_control_plane_keeps_and_reads_its_own_log(address: Address) -> None
     asyncio.run(main())
 
 
+def test_the_control_plane_keeps_the_ledger_of_leases_and_cannot_forget(address: Address) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(10), connect(address("control"), name="control-1") as connection:
+            ledger = LeaseLedger(connection, SUBJECTS)
+            await ledger.open()
+            before = await ledger.read("account")
+            sequence = await ledger.write("account", b"one", after=before.sequence)
+            assert await ledger.read("account") == Stored(sequence, b"one")
+            with pytest.raises(OvertakenError):
+                await ledger.write("account", b"two", after=before.sequence)
+            await ledger.write("account", b"two", after=sequence)
+            assert (await ledger.read("account")).raw == b"two"
+            await may_not(connection, f"$JS.API.STREAM.PURGE.{SUBJECTS.lease_stream}")
+            await may_not(connection, f"$JS.API.STREAM.MSG.DELETE.{SUBJECTS.lease_stream}")
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("role", ["enforcer", "worker"])
 def test_only_the_control_plane_writes_its_log(address: Address, role: str) -> None:
     async def main() -> None:
@@ -174,6 +193,7 @@ def test_only_the_control_plane_writes_its_log(address: Address, role: str) -> N
                 await ensure_stream(control, SUBJECTS.control_stream, [SUBJECTS.control])
             async with connect(address(role), name=role) as connection:
                 await may_not(connection, SUBJECTS.control)
+                await may_not(connection, SUBJECTS.lease("account"))
 
     asyncio.run(main())
 

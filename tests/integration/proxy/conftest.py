@@ -25,6 +25,7 @@ from toolreeve.proxy.gate import (
     Ending,
     Forward,
     Refusal,
+    Stranger,
     ToolCall,
 )
 from toolreeve.proxy.http_client import UpstreamBounds
@@ -40,6 +41,10 @@ class Decision(NamedTuple):
 
     decided: Forward | Refusal
     written: asyncio.Future[Any] | None = None
+
+    @property
+    def held(self) -> None:
+        return None
 
     def verdict(self) -> Forward | Refusal:
         return self.decided
@@ -62,10 +67,14 @@ class Recorder:
         self._watchers: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
 
-    def authenticate(self, server: str, authorization: str | None) -> Caller | None:
+    def authenticate(self, server: str, authorization: str | None) -> Caller | Stranger:
         if self.tokens is None:
             return Caller("local", "test")
-        return self.tokens.get((authorization or "").removeprefix("Bearer "))
+        token = (authorization or "").removeprefix("Bearer ")
+        return self.tokens.get(token) or Stranger("unauthenticated", "present a grant")
+
+    def may_stay(self, server: str, caller: Caller) -> bool:
+        return self.tokens is None or caller in self.tokens.values()
 
     def decide(self, call: ToolCall) -> Decision:
         if self.fails:

@@ -8,21 +8,34 @@ from typing import NamedTuple
 
 import structlog
 
-from toolreeve.proxy.gate import BadAnswer, BadRequest, Caller, Ending, Forward, Refusal, ToolCall
+from toolreeve.proxy.gate import (
+    BadAnswer,
+    BadRequest,
+    Caller,
+    Ending,
+    Forward,
+    Refusal,
+    Stranger,
+    ToolCall,
+)
 from toolreeve.proxy.wrap import wrap
 
 
 class Decision(NamedTuple):
     decided: Forward | Refusal
     written: None = None
+    held: None = None
 
     def verdict(self) -> Forward | Refusal:
         return self.decided
 
 
 class ByName:
-    def authenticate(self, server: str, authorization: str | None) -> Caller | None:
+    def authenticate(self, server: str, authorization: str | None) -> Caller | Stranger:
         return Caller("local", "test")
+
+    def may_stay(self, server: str, caller: Caller) -> bool:
+        return True
 
     def decide(self, call: ToolCall) -> Decision:
         if call.wire_name == "vm_delete":

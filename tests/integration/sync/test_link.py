@@ -17,12 +17,12 @@ from toolreeve.wire.fleet import (
     SERVICE,
     Ack,
     Hello,
-    HoldOrder,
     Stage,
     Up,
     read_up,
     write_down,
 )
+from toolreeve.wire.hold_order import HoldOrder
 
 Context = grpc.aio.ServicerContext[object, bytes]
 Behaviour = Callable[[Context], Awaitable[None]]

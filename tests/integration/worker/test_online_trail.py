@@ -16,6 +16,7 @@ from toolreeve.audit.merkle import Frontier, leaf_hash
 from toolreeve.audit.note import Checkpoint, NamedKey, sign_note
 from toolreeve.audit.seal import logged_text
 from toolreeve.cli.__main__ import cli
+from toolreeve.cli.trail.bundle import Writer
 from toolreeve.decision import Instant
 from toolreeve.policy.sign import PublicKey, SigningKey
 from toolreeve.v1 import query_pb2 as pb
@@ -100,6 +101,7 @@ def test_one_enforcer_and_a_span_of_time_can_be_asked_for(
         "runs": [],
         "seals": [],
         "logs": [],
+        "details": {"kept": 0, "erased": 0, "unexplained": 0},
         "findings": [],
     }
 
@@ -175,6 +177,37 @@ def test_a_history_that_is_chained_anew_is_not_the_one_that_was_checkpointed(
     assert findings[0]["fault"] == "edited"
     assert findings[0]["event"].startswith("worker:")
     assert "do not lead to the root" in findings[0]["detail"]
+
+
+def test_an_older_copy_of_a_history_ends_before_what_was_checkpointed(honest: Payloads) -> None:
+    last = [payload for payload in honest if unpack(payload).enforcer == "edge-1"][-3:]
+    with lying([payload for payload in honest if payload not in last]) as address:
+        (finding,) = verified(address)["findings"]
+    assert (finding["event"], finding["fault"]) == ("edge-1:1:75", "rolled back")
+    assert "has events up to 80" in finding["detail"]
+
+
+def test_an_enforcers_own_history_is_compared_with_what_the_worker_has(
+    worker: Any, honest: Payloads, tmp_path: Path
+) -> None:
+    own = [payload for payload in honest if unpack(payload).enforcer == "edge-1"]
+
+    def compared(name: str, payloads: Payloads) -> tuple[int, list[tuple[str, str]]]:
+        with Writer(tmp_path / name) as writer:
+            for payload in payloads:
+                writer.take(payload)
+            writer.finish("2026-11-21T00:00:00Z", None, None)
+        arguments = ["--export", tmp_path / name, "--against", "worker", "--query", worker.address]
+        code, output = run("audit", "verify", "--json", *arguments)
+        found = json.loads(output)["findings"]
+        return code, [(one["event"], one["fault"]) for one in found]
+
+    assert compared("all", own) == (0, [])
+    assert compared("older", own[:30]) == (1, [("edge-1:1:61", "rolled back")])
+    group = unpack(own[-1])
+    other = [raw.replace(b"agent-a", b"agent-b") for raw in group.raws]
+    forged = _packed("edge-1", group.first_sequence, group.previous_hash, other)
+    assert compared("forged", [*own[:-1], forged]) == (1, [("edge-1:1:80", "forked")])
 
 
 def test_a_checkpoint_by_another_key_does_not_count(honest: Payloads) -> None:

@@ -13,7 +13,8 @@ from toolreeve.decision import Instant
 from toolreeve.decision.instant import MINUTE, SECOND
 from toolreeve.detect import BurstRule
 from toolreeve.outbox import Outbox
-from toolreeve.warehouse.store import LoadReport, Warehouse
+from toolreeve.warehouse.loads import LoadReport
+from toolreeve.warehouse.store import Warehouse
 from toolreeve.wire import pack, read_event, unpack
 from toolreeve.worker.watch import MARK, Watch
 

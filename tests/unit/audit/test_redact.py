@@ -1,8 +1,14 @@
 """What is kept of arguments, and what is not."""
 
 import json
+from hashlib import sha256
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from toolreeve.audit import KeptArgument, Redaction, redact
+from toolreeve.audit.redact import key_id, value_hash
+from toolreeve.policy import canonical_json
 
 KEY = b"k" * 32
 
@@ -35,3 +41,24 @@ def test_only_small_plain_values_are_kept() -> None:
     pointers = tuple("/" + name for name in arguments)
     kept = redact(arguments, Redaction(keep=pointers, key=KEY)).kept
     assert kept == (KeptArgument("/null", "null"), KeptArgument("/text", json.dumps('a"b')))
+
+
+def test_each_value_has_a_hash_that_only_the_key_makes() -> None:
+    redaction = Redaction(keep=(), key=KEY)
+    kept = redact({"b": "Ada", "a": {"z": 1, "y": [2]}}, redaction)
+    assert kept.names == ("a", "b")
+    assert kept.value_hashes == value_hash(b'{"y":[2],"z":1}', KEY) + value_hash(b'"Ada"', KEY)
+    assert value_hash(b'"Ada"', b"x" * 32) not in kept.value_hashes
+    assert kept.key_id == key_id(KEY)
+    assert KEY not in kept.key_id
+
+
+@given(st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=3), max_size=5))
+def test_the_hash_over_all_is_that_of_their_canonical_json(arguments: dict[str, object]) -> None:
+    kept = redact(arguments, Redaction(keep=(), key=KEY))
+    canonical = canonical_json(arguments)
+    assert kept.size_bytes == len(canonical)
+    if arguments:
+        assert kept.keyed_hash == sha256(KEY + canonical).digest()[:16]
+    else:
+        assert kept.keyed_hash == b"", "nothing is told by nothing"

@@ -21,6 +21,7 @@ from toolreeve.decision import (
     prepare_limits,
 )
 from toolreeve.decision.bucket import Calendar, Sliding
+from toolreeve.decision.counters import Leaseless
 from toolreeve.policy import Align, Limit, Scope
 
 SPAN_NS = 60 * SECOND
@@ -190,7 +191,7 @@ TestSeveralLimits.settings = settings(max_examples=150, stateful_step_count=40, 
 
 def reserve(
     counters: Counters, limits: list[Limit], at: int, **arguments: object
-) -> tuple[Reservation, ...] | Exceeded | BadAmount:
+) -> tuple[Reservation, ...] | Exceeded | BadAmount | Leaseless:
     asked = Call(server="s", grant="g", tool="t", arguments=arguments)
     return counters.reserve(prepare_limits(limits), asked, Instant(at))
 

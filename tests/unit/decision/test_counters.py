@@ -21,6 +21,7 @@ from toolreeve.decision import (
     Reservation,
     prepare_limits,
 )
+from toolreeve.decision.counters import Leaseless
 from toolreeve.policy import Align, Limit, Refund, Scope
 
 CALLS_MAX = 3
@@ -61,7 +62,7 @@ def at(second: float) -> Instant:
 
 def ask(
     counters: Counters, limits: Sequence[Limit], asked: Call, when: Instant
-) -> tuple[Reservation, ...] | Exceeded | BadAmount:
+) -> tuple[Reservation, ...] | Exceeded | BadAmount | Leaseless:
     return counters.reserve(prepare_limits(limits), asked, when)
 
 

@@ -1,5 +1,6 @@
 """The Poisson tail against exact sums."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from math import exp, factorial
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolreeve.detect import tail, threshold
+from toolreeve.detect import poisson, tail, threshold
 
 
 def exact(count: int, mean: float) -> float:
@@ -43,3 +44,19 @@ def test_the_threshold_is_the_first_count_over_the_line(
     assert line >= count_min
     assert tail(line, mean) < p_max
     assert line == count_min or tail(line - 1, mean) >= p_max
+
+
+@pytest.mark.parametrize("count", [200, 2_000, 50_000])
+def test_what_is_too_unlikely_for_a_float_is_known_as_fast_as_anything_else(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    terms: list[int] = []
+
+    def counted(*bounds: int) -> Iterator[int]:
+        for k in range(*bounds):
+            terms.append(k)
+            yield k
+
+    monkeypatch.setattr(poisson, "range", counted, raising=False)
+    assert poisson.tail(count, 0.05) == 0.0
+    assert len(terms) <= 10

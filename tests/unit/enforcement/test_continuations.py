@@ -146,6 +146,6 @@ def test_policy_and_holds_are_looked_at_again() -> None:
 def test_no_more_are_remembered_than_the_bound_and_a_forgotten_one_counts() -> None:
     waiting = Continuations(waiting_max=2)
     for state in ("a", "b", "c"):
-        waiting.wait(CALL, state, 0, AT)
-    rounds = [waiting.go_on(replace(CALL, goes_on_with=state), AT) for state in ("a", "b", "c")]
+        waiting.wait(Question(CALL, state, 0), AT)
+    rounds = [waiting.go_on(replace(CALL, goes_on_with=state), AT)[0] for state in ("a", "b", "c")]
     assert rounds == [0, 1, 1]

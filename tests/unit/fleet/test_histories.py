@@ -13,6 +13,7 @@ from toolreeve.fleet import (
     Command,
     CommandError,
     Commit,
+    GrantsOwed,
     HoldSnapshot,
     HoldStep,
     Nacked,
@@ -196,6 +197,8 @@ class FleetHistories(RuleBasedStateMachine):
             case HoldStep(placed=placed):
                 assert placed is not None
                 listening.holds[placed.hold_id] = placed
+            case GrantsOwed():
+                pass
         return True
 
     def remember(self, command_id: str) -> None:

@@ -22,7 +22,7 @@ def decided(effect: Effect) -> Draft:
 
 
 def test_decisions_are_counted_with_the_group_that_made_them_durable() -> None:
-    tally = Tally()
+    tally = Tally("gw")
     assert (tally.sequence, tally.head) == (0, GENESIS)
     tally.note(
         Group(Position(7, 1), 3, b"first", b""),

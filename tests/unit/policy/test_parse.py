@@ -145,7 +145,54 @@ def test_what_cannot_be_taken_says_why(text: str | bytes, said: str) -> None:
         ({"counter": "c", "window": 60, "max": -1}, "-1 is out of bounds"),
         ({"counter": "c", "window": 60, "max": 1.0}, "found the number 1.0"),
         ({"counter": "c", "window": True, "max": 1}, "found true"),
-        ({"counter": "c", "window": 60, "max": 1, "scope": "fleet"}, '"fleet" is not a choice'),
+        ({"counter": "c", "window": 60, "max": 1, "scope": "planet"}, '"planet" is not a choice'),
+        (
+            {
+                "counter": "c",
+                "window": 60,
+                "max": 9,
+                "scope": "fleet",
+                "on_partition": "safe_share",
+            },
+            '"shares" is missing',
+        ),
+        (
+            {
+                "counter": "c",
+                "window": 60,
+                "max": 9,
+                "scope": "fleet",
+                "on_partition": "safe_share",
+                "shares": 10,
+            },
+            "less than one call",
+        ),
+        (
+            {"counter": "c", "window": 60, "max": 9, "scope": "fleet", "shares": 3},
+            "of use to a safe share only",
+        ),
+        (
+            {
+                "counter": "c",
+                "window": 60,
+                "max": 9,
+                "scope": "server",
+                "on_partition": "safe_share",
+                "shares": 3,
+            },
+            "shared by nobody",
+        ),
+        (
+            {
+                "counter": "c",
+                "window": 60,
+                "max": 9,
+                "align": "calendar",
+                "on_partition": "safe_share",
+                "shares": 3,
+            },
+            "calendar windows have no shares",
+        ),
     ],
 )
 def test_a_bad_limit_says_why(limit: dict[str, object], said: str) -> None:

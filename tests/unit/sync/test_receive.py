@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from toolreeve.decision import Instant
 from toolreeve.policy import Policy, parse
+from toolreeve.policy.cohort import BUCKETS, Cohort, bucket_of
 from toolreeve.policy.sign import (
     Envelope,
     EnvelopeSignature,
@@ -21,6 +22,7 @@ from toolreeve.sync.shelf import Shelved
 
 KEY = SigningKey.generate()
 POLICY = parse('{"version": "1", "name": "lab", "default": "deny", "tools": {}}', source="")
+NEWER = parse('{"version": "1", "name": "lab", "default": "allow", "tools": {}}', source="")
 NOW = Instant(1_000)
 
 
@@ -44,7 +46,16 @@ def weigh(
         return body
 
     return asyncio.run(
-        receive(envelope, keys=[KEY.public], servers={"vm"}, shelf=shelf, fetch=fetch, at=NOW)
+        receive(
+            envelope,
+            keys=[KEY.public],
+            servers={"vm"},
+            enforcer="gw",
+            labels={"site": "lab"},
+            shelf=shelf,
+            fetch=fetch,
+            at=NOW,
+        )
     )
 
 
@@ -57,7 +68,7 @@ def test_a_signed_offer_is_taken_and_lies_on_the_shelf(tmp_path: Path) -> None:
     weighed = weigh(shelf, sign_manifest(manifest(), KEY))
     assert isinstance(weighed, Accepted)
     assert weighed.policy == POLICY
-    recovered = recover(shelf.load()["vm"], keys=[KEY.public], servers={"vm"})
+    recovered = recover(shelf.load()["vm"], keys=[KEY.public], servers={"vm"}, shelf=shelf)
     assert recovered == weighed
 
 
@@ -107,7 +118,8 @@ def test_an_expired_offer_is_refused_and_an_expired_shelf_is_not(tmp_path: Path)
     expired = sign_manifest(replace(manifest(), expires_ns=NOW), KEY)
     assert code(weigh(Shelf(tmp_path), expired)) == "expired"
     shelved = Shelved(envelope=expired, body=POLICY.canonical)
-    assert isinstance(recover(shelved, keys=[KEY.public], servers={"vm"}), Accepted)
+    recovered = recover(shelved, keys=[KEY.public], servers={"vm"}, shelf=Shelf(tmp_path))
+    assert isinstance(recovered, Accepted)
 
 
 def test_a_body_that_is_not_the_promised_one_is_refused(tmp_path: Path) -> None:
@@ -137,4 +149,40 @@ def test_a_shelf_that_somebody_signed_anew_is_refused(tmp_path: Path) -> None:
     shelved = Shelved(
         envelope=sign_manifest(manifest(), SigningKey.generate()), body=POLICY.canonical
     )
-    assert code(recover(shelved, keys=[KEY.public], servers={"vm"})) == "signature"
+    recovered = recover(shelved, keys=[KEY.public], servers={"vm"}, shelf=Shelf(tmp_path))
+    assert code(recovered) == "signature"
+
+
+@pytest.mark.parametrize(
+    ("cohort", "expected"),
+    [
+        ("", "accepted"),
+        (Cohort(salt="s", below=BUCKETS).text, "accepted"),
+        (Cohort(salt="s", below=bucket_of("s", "gw") + 1).text, "accepted"),
+        (Cohort(salt="s", below=bucket_of("s", "gw")).text, "cohort"),
+        (Cohort(salt="s", below=0, canary=(("site", "lab"),)).text, "accepted"),
+        (Cohort(salt="s", below=0, canary=(("site", "live"),)).text, "cohort"),
+        ("everybody", "cohort"),
+        ("below:04294967296 salt:s", "cohort"),
+    ],
+)
+def test_a_stage_that_is_not_for_this_enforcer_is_refused(
+    tmp_path: Path, cohort: str, expected: str
+) -> None:
+    envelope = sign_manifest(replace(manifest(), rollout="r", cohort=cohort), KEY)
+    assert code(weigh(Shelf(tmp_path), envelope)) == expected
+
+
+def test_what_a_rollout_compares_with_is_taken_from_the_shelf(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    staged = replace(manifest(2, policy=NEWER), rollout="r", previous=POLICY.revision)
+    envelope = sign_manifest(staged, KEY)
+    weighed = weigh(shelf, envelope, body=NEWER.canonical)
+    assert isinstance(weighed, Accepted)
+    assert weighed.before is None, "it was never here"
+    shelf = Shelf(tmp_path / "other")
+    weigh(shelf, sign_manifest(manifest(1), KEY))
+    weighed = weigh(shelf, envelope, body=NEWER.canonical)
+    assert isinstance(weighed, Accepted)
+    assert weighed.before == POLICY
+    assert recover(shelf.load()["vm"], keys=[KEY.public], servers={"vm"}, shelf=shelf) == weighed

@@ -17,13 +17,13 @@ def stopped(at: int) -> bytes:
 def test_a_glance_tells_what_an_event_is_and_where_it_stands() -> None:
     sealed = HeadSealed(sequence=2, head=bytes(32), signature=bytes(64))
     raw = write_event(Event(enforcer="edge-1", epoch=7, sequence=3, at=Instant(1), body=sealed))
-    assert glance(raw) == ("head_sealed", "edge-1", 7, 3)
-    assert glance(stopped(1)) == ("enforcer_stopped", "edge-1", 7, 3)
+    assert glance(raw) == ("head_sealed", "edge-1", 7, 3, b"")
+    assert glance(stopped(1)) == ("enforcer_stopped", "edge-1", 7, 3, b"")
 
 
 def test_a_glance_at_a_newer_kind_tells_where_it_stands() -> None:
     raw = pb.Event(enforcer_id="edge-1", epoch=7, sequence=3).SerializeToString()
-    assert glance(raw) == (UNKNOWN, "edge-1", 7, 3)
+    assert glance(raw) == (UNKNOWN, "edge-1", 7, 3, b"")
     with pytest.raises(WireError):
         glance(b"\xff")
 

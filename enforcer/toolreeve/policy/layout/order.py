@@ -47,6 +47,8 @@ ORDER: Mapping[Kind, Mapping[str, Kind]] = {
         "default": Kind.FREE,
         "mode": Kind.FREE,
         "pin": Kind.FREE,
+        "max_staleness": Kind.FREE,
+        "on_stale": Kind.FREE,
         "methods": Kind.FREE,
         "dispatch": Kind.DISPATCHES,
         "hide": Kind.FREE,
@@ -57,9 +59,21 @@ ORDER: Mapping[Kind, Mapping[str, Kind]] = {
     Kind.CLAUSE: {"conditions": Kind.CONDITIONS, "on_deny": Kind.FREE},
     Kind.CONDITION: dict.fromkeys(("path", "op", "value", "on_missing"), Kind.FREE),
     Kind.LIMIT: dict.fromkeys(
-        ("counter", "window", "max", "scope", "align", "by", "amount", "refund_on"), Kind.FREE
+        (
+            "counter",
+            "window",
+            "max",
+            "scope",
+            "align",
+            "by",
+            "amount",
+            "refund_on",
+            "on_partition",
+            "shares",
+        ),
+        Kind.FREE,
     ),
-    Kind.APPROVAL: dict.fromkeys(("timeout", "approvers"), Kind.FREE),
+    Kind.APPROVAL: dict.fromkeys(("timeout", "approvers", "count"), Kind.FREE),
     Kind.DISPATCH: dict.fromkeys(("name", "arguments", "group", "prefix"), Kind.FREE),
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from toolreeve.cli.authoring.reading import count, policy_argument, read_bytes, read_policy
+from toolreeve.cli.authoring.signing import to_sign_option, write_to_sign
 from toolreeve.cli.commanding import actor_option, command_of, reason_option
 from toolreeve.cli.failure import CommandError
 from toolreeve.cli.output import json_option, print_json, print_rows
@@ -24,12 +25,26 @@ if TYPE_CHECKING:
 @click.command()
 @policy_argument
 @click.option("--server", required=True, help="Name of the upstream it is for.")
+@click.option(
+    "--break-glass",
+    is_flag=True,
+    help="At once, ending a rollout that is under way. Needs --reason, and is recorded as such.",
+)
+@to_sign_option
 @reason_option
 @actor_option
 @service_option(Service.CONTROL)
 @json_option
 def publish(
-    file: Path, *, server: str, reason: str, actor: str, place: Place, as_json: bool
+    file: Path,
+    *,
+    server: str,
+    break_glass: bool,
+    to_sign: Path | None,
+    reason: str,
+    actor: str,
+    place: Place,
+    as_json: bool,
 ) -> None:
     """Sign FILE and bring it to every enforcer that serves SERVER.
 
@@ -38,8 +53,17 @@ def publish(
     text = read_bytes(file)
     read_policy(file, text)
     answer = publish_text(
-        place, text=text, source=str(file), server=server, actor=actor, reason=reason
+        place,
+        text=text,
+        source=str(file),
+        server=server,
+        actor=actor,
+        reason=reason,
+        break_glass=break_glass,
+        to_sign=to_sign,
     )
+    if to_sign is not None:
+        return
     if as_json:
         print_json(
             {
@@ -124,14 +148,31 @@ def show(*, revision: str, place: Place) -> None:
 
 
 def publish_text(
-    place: Place, *, text: bytes, source: str, server: str, actor: str, reason: str
+    place: Place,
+    *,
+    text: bytes,
+    source: str,
+    server: str,
+    actor: str,
+    reason: str,
+    break_glass: bool = False,
+    to_sign: Path | None = None,
 ) -> operator_pb2.PublishPolicyResponse:
     """Send a policy's text to the control plane, which checks, signs and pushes it."""
     from toolreeve.v1 import operator_pb2, operator_pb2_grpc
 
     request = operator_pb2.PublishPolicyRequest(
-        command=command_of(actor, reason), server=server, text=text, source=source
+        command=command_of(actor, reason),
+        server=server,
+        text=text,
+        source=source,
+        break_glass=break_glass,
     )
+    asked = request.SerializeToString()
+    request.unsigned = to_sign is not None
     with channel(place) as opened:
         stub = operator_pb2_grpc.OperatorServiceStub(opened)
-        return stub.PublishPolicy(request, timeout=ANSWER_SECONDS_MAX)
+        answer = stub.PublishPolicy(request, timeout=ANSWER_SECONDS_MAX)
+    if to_sign is not None:
+        write_to_sign(to_sign, "PublishPolicy", asked, answer.to_sign)
+    return answer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx2
 from mcp.shared.exceptions import MCPError
 
+from toolreeve.cli.access import access_of
 from toolreeve.cli.demo.narrate import Narrator
 from toolreeve.cli.demo.story import FLAT, META, NIGHT, OPS, Stage, tell
 from toolreeve.cli.failure import CommandError, first_of
@@ -82,10 +83,11 @@ class DemoShow:
 
     async def tell(self, folder: Folder, running: Running, console: Console) -> bool:
         """Tell the story, and return whether DuckDB has all of it."""
+        access = access_of(running.authority, running.token_file)
         stage = Stage(
             gateway_url=running.gateway_url,
-            control=Place(Service.CONTROL, running.control, "of this demo"),
-            query=Place(Service.QUERY, running.query, "of this demo"),
+            control=Place(Service.CONTROL, running.control, "of this demo", access),
+            query=Place(Service.QUERY, running.query, "of this demo", access),
             tokens=_tokens(folder),
             meta_calls=_meta_calls(folder),
         )

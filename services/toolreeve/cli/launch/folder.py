@@ -27,6 +27,7 @@ class Folder:
         self.run = root / "run"
         self.logs = root / "logs"
         self.nats = root / "nats"
+        self.accounts = root / "accounts"
         self.control = root / "control"
         self.worker = root / "worker"
         self.gateway = root / "gateway"
@@ -37,7 +38,8 @@ class Folder:
 
     def make(self) -> None:
         """Create what is missing."""
-        for path in (self.run, self.logs, self.nats, self.control, self.worker, self.gateway):
+        own = (self.run, self.logs, self.nats, self.accounts)
+        for path in (*own, self.control, self.worker, self.gateway):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def begin_demo(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -30,9 +31,28 @@ def find_server() -> str:
     )
 
 
+def _accounts(folder: Folder) -> Path:
+    """Return what nats-server reads its accounts from; make them where there are none."""
+    from toolreeve.bus import DEFAULT_PREFIX
+    from toolreeve.control.nats_accounts import CONFIGURATION, make_accounts
+    from toolreeve.runtime.clock import Clock
+
+    file = folder.accounts / CONFIGURATION
+    if not file.exists():
+        account = make_accounts(folder.accounts, prefix=DEFAULT_PREFIX, issued_at=Clock().now())
+        before = folder.nats / "jetstream" / "$G"  # streams from before there were accounts
+        if before.exists():
+            before.rename(before.with_name(account))
+    return file
+
+
 def nats_part(folder: Folder) -> Part:
-    """Return nats-server on loopback, every write synced before it is acknowledged."""
+    """Return nats-server on loopback, every write synced before it is acknowledged.
+
+    Nobody speaks to it without a login; its accounts are made where there are none.
+    """
     server = find_server()
+    accounts = _accounts(folder)
     ports = folder.run / "nats-ports"
 
     def prepare(before: Facts | None) -> tuple[str, ...]:
@@ -43,6 +63,7 @@ def nats_part(folder: Folder) -> Part:
         config.write_text(
             f"server_name: toolreeve\nhost: 127.0.0.1\nport: {port}\n"
             f"ports_file_dir: {json.dumps(str(ports))}\n"
+            f"include {json.dumps(os.path.relpath(accounts, folder.run))}\n"
             f"jetstream {{ store_dir: {json.dumps(str(folder.nats))}, sync_interval: always }}\n",
             encoding="utf-8",
         )

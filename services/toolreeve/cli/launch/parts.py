@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from toolreeve.cli.launch.folder import Folder
 
 ENFORCER = "gateway-local"
+WORKER = "worker"
 OURS = ("enforcer", "listen", "data", "ready_file", "control", "bus")
 
 TEMPLATE = """\
@@ -43,15 +44,28 @@ TEMPLATE = """\
 
 def control_part(folder: Folder, nats_url: str) -> Part:
     """Return the control plane."""
-    return _own_part(
-        folder,
-        "control",
-        lambda listen: {"listen": listen, "data": str(folder.control), "nats_url": nats_url},
-    )
+    config, ready_file = folder.run / "control.toml", folder.run / "control.ready.json"
+
+    def prepare(before: Facts | None) -> tuple[str, ...]:
+        anywhere = {"address": "127.0.0.1:0", "members_address": "127.0.0.1:0"}
+        listens = anywhere if before is None else before
+        settings = {
+            "listen": str(listens["address"]),
+            "listen_members": str(listens["members_address"]),
+            "data": str(folder.control),
+            "nats_url": nats_url,
+            "nats_credentials": str(folder.accounts / "control.creds"),
+            "nats_enforcers": str(folder.accounts / "enforcers.json"),
+            "ready_file": str(ready_file),
+        }
+        _write(config, settings, ready_file)
+        return own_command("control", "--config", str(config))
+
+    return _part(folder, "control", prepare, ready_file)
 
 
 def worker_part(folder: Folder, nats_url: str, control: str) -> Part:
-    """Return the analytics worker with its query service."""
+    """Return the analytics worker with its query service. It has joined at `control`."""
     config, ready_file = folder.run / "worker.toml", folder.run / "worker.ready.json"
 
     def prepare(before: Facts | None) -> tuple[str, ...]:
@@ -60,6 +74,7 @@ def worker_part(folder: Folder, nats_url: str, control: str) -> Part:
             "listen": listen,
             "data": str(folder.worker),
             "nats_url": nats_url,
+            "nats_credentials": str(folder.accounts / "worker.creds"),
             "control": control,
         }
         _write(config, settings, ready_file)
@@ -77,7 +92,10 @@ def gateway_part(
     listen: str,
     servers: Mapping[str, Value],
 ) -> Part:
-    """Return the gateway. `servers` holds the tables `upstreams` and `grants`."""
+    """Return the gateway. `servers` holds the tables `upstreams` and `grants`.
+
+    It has joined at `control`.
+    """
     return _own_part(
         folder,
         "gateway",

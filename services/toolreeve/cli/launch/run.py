@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 from toolreeve.cli.failure import CommandError, first_of
 from toolreeve.cli.launch import parts, tell
 from toolreeve.cli.launch.folder import Folder
+from toolreeve.cli.launch.joining import join_all
 from toolreeve.cli.launch.nats import nats_part
 from toolreeve.cli.launch.tell import Running
 from toolreeve.cli.launch.tree import Facts, Part, Tree
@@ -133,7 +134,9 @@ class _Services(Struct, frozen=True):
 async def _start_services(folder: Folder, tree: Tree) -> _Services:
     nats_url = str((await tree.start(nats_part(folder)))["url"])
     control = await tree.start(parts.control_part(folder, nats_url))
-    worker = await tree.start(parts.worker_part(folder, nats_url, str(control["address"])))
+    await asyncio.to_thread(join_all, folder, control)
+    members = str(control["members_address"])
+    worker = await tree.start(parts.worker_part(folder, nats_url, members))
     return _Services(nats_url, control, worker)
 
 
@@ -144,7 +147,7 @@ async def _start_gateway(
         parts.gateway_part(
             folder,
             nats_url=services.nats_url,
-            control=str(services.control["address"]),
+            control=str(services.control["members_address"]),
             keys=[str(services.control["public_key"])],
             listen=f"127.0.0.1:{port}",
             servers=servers,
@@ -158,6 +161,8 @@ async def _start_gateway(
         query=str(services.worker["query"]),
         nats=services.nats_url,
         servers=tuple(upstreams),
+        authority=str(services.control["authority"]),
+        token_file=str(services.control["token_file"]),
     )
 
 
@@ -178,6 +183,8 @@ def _write_record(folder: Folder, running: Running, tree: Tree) -> None:
             "control": running.control,
             "query": running.query,
             "nats": running.nats,
+            "authority": running.authority,
+            "token_file": running.token_file,
             "data": str(folder.root),
             "servers": {name: running.server_url(name) for name in running.servers},
             "pid": os.getpid(),

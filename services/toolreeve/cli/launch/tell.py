@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 
 class Running(Struct, frozen=True, kw_only=True):
-    """Where everything listens. `token` is what a client of the user's presents, None: nothing."""
+    """Where everything listens. `token` is what a client of the user's presents, None: nothing.
+
+    `authority` and `token_file` are what commands show to the control plane, as files.
+    """
 
     gateway_url: str
     control: str
     query: str
     nats: str
     servers: tuple[str, ...]
+    authority: str
+    token_file: str
     token: str | None = None
 
     def server_url(self, name: str) -> str:

@@ -23,12 +23,14 @@ from toolreeve.cli.failure import BAD_INPUT, CommandError
 from toolreeve.cli.trail import forms
 from toolreeve.cli.trail.runs import Runs
 from toolreeve.runtime.version import VERSION
-from toolreeve.wire import unpack
+from toolreeve.wire import WireError, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-FORMAT = "toolreeve-export/1"
+    from toolreeve.audit.details import Details
+
+FORMAT = "toolreeve-export/2"
 MANIFEST = "export.json"
 UNFINISHED = ".part"
 BLOCK_BYTES = 2 << 20
@@ -54,13 +56,17 @@ class FileText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What export.json says. Times are UTC; `since` and `until` null where nothing was left out."""
+    """What export.json says. Times are UTC.
+
+    `since` and `until` are null, and `enforcer` is empty, where nothing was left out.
+    """
 
     format: str
     software: str
     made_at: str
     since: str | None
     until: str | None
+    enforcer: str
     runs: tuple[RunText, ...]
     files: tuple[FileText, ...]
 
@@ -120,15 +126,26 @@ class Writer:
         group = unpack(payload)
         head = group.previous_hash
         lines: list[bytes] = []
-        for raw in group.raws:
+        for index, raw in enumerate(group.raws):
             head = link(head, raw)
-            lines.append(self._form.write(raw, head))
+            lines.append(self._line(raw, head, group.beside.get(index)))
         self._file.write(b"".join(lines))
         self.events += len(lines)
         self._runs.take(group, head)
         return len(lines)
 
-    def finish(self, made_at: str, since: str | None, until: str | None) -> Manifest:
+    def _line(self, raw: bytes, head: bytes, details: Details | None) -> bytes:
+        """An event's line; without details that it does not commit to, and so are missing."""
+        if details is not None:
+            try:
+                return self._form.write(raw, head, details)
+            except WireError:
+                pass
+        return self._form.write(raw, head, None)
+
+    def finish(
+        self, made_at: str, since: str | None, until: str | None, enforcer: str = ""
+    ) -> Manifest:
         """Make the export whole and durable."""
         self._file.close()
         path = self._folder / self._name
@@ -150,6 +167,7 @@ class Writer:
             made_at=made_at,
             since=since,
             until=until,
+            enforcer=enforcer,
             runs=tuple(_text(run) for run in self._runs.all()),
             files=(FileText(name=self._name, bytes=size, sha256=digest),),
         )
@@ -175,7 +193,9 @@ def read_manifest(folder: Path) -> Manifest:
     """Read export.json. Raises CommandError where there is none, or none that can be read."""
     path = folder / MANIFEST
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        text = path.read_bytes()
+        _known_form(path, text)
+        manifest = msgspec.json.decode(text, type=Manifest)
         manifest.declared()
     except FileNotFoundError as error:
         raise CommandError(
@@ -192,28 +212,42 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} cannot be understood: {error}",
             "ask for the export again; this file is not as it was written",
         ) from error
-    if manifest.format != FORMAT:
-        raise CommandError(
-            f"{path} has format {manifest.format!r}, not {FORMAT!r}",
-            "check it with the toolreeve that wrote it",
-            exit_code=BAD_INPUT,
-        )
     return manifest
 
 
-def blocks_of(folder: Path, name: str) -> Iterator[bytes]:
-    """A file of the export in pieces of whole lines. Raises CommandError."""
-    path = folder / name
+class _Form(Struct, frozen=True):
+    format: str
+
+
+def _known_form(path: Path, text: bytes) -> None:
+    """Raise CommandError for the form of another version, before its fields are looked at."""
+    form = msgspec.json.decode(text, type=_Form).format
+    if form != FORMAT:
+        raise CommandError(
+            f"{path} has format {form!r}, not {FORMAT!r}",
+            "check it with the toolreeve that wrote it",
+            exit_code=BAD_INPUT,
+        )
+
+
+def blocks_of(path: Path, see: Callable[[bytes], object]) -> Iterator[tuple[int, bytes]]:
+    """A file in pieces of whole lines, each with where it begins; `see` gets all that is read.
+
+    Raises CommandError.
+    """
     try:
         with path.open("rb", buffering=0) as file:
-            rest = b""
+            begin, rest = 0, b""
             while read := file.read(BLOCK_BYTES):
-                whole, newline, rest_read = (rest + read).rpartition(b"\n")
-                rest = rest_read
-                if newline:
-                    yield whole + newline
+                see(read)
+                read = rest + read if rest else read
+                ends = read.rfind(b"\n") + 1
+                rest = read[ends:]
+                if ends:
+                    yield begin, read[:ends]
+                begin += ends
             if rest:
-                yield rest
+                yield begin, rest
     except OSError as error:
         raise CommandError(
             f"{path} cannot be read ({error.strerror})", "ask for the export again"

@@ -6,23 +6,34 @@ import multiprocessing
 import os
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING
 
+from toolreeve.audit import CheckpointMade, Position
 from toolreeve.audit.verify import Evidence, Fault, Finding, Trail
 from toolreeve.cli.failure import BAD_INPUT, CommandError
 from toolreeve.cli.trail.bundle import blocks_of
 from toolreeve.cli.trail.forms import BY_FILE, PARQUET_FILE
-from toolreeve.cli.trail.stretch import VOUCHING_KINDS, Stretch, check_line, stretches
+from toolreeve.cli.trail.stretch import (
+    VOUCHING_KINDS,
+    Stretch,
+    check_line,
+    stretches,
+    stretches_at,
+)
 from toolreeve.wire import WireError, read_event
+from toolreeve.wire.lines import lacks_details
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from toolreeve.audit import Body
+    from toolreeve.audit.details import Absences
     from toolreeve.audit.vouching import Vouching
     from toolreeve.cli.progress import Progress
     from toolreeve.cli.trail.bundle import FileText
+    from toolreeve.cli.trail.extents import Extents
     from toolreeve.wire.lines import Place
 
 ALONE_BYTES_MAX = 16 << 20
@@ -33,35 +44,44 @@ PROCESSES_MAX = 8
 class Checker:
     """Takes the files of one export."""
 
-    def __init__(self, trail: Trail, vouching: Vouching, progress: Progress) -> None:
+    def __init__(
+        self,
+        trail: Trail,
+        vouching: Vouching,
+        extents: Extents,
+        absences: Absences,
+        progress: Progress,
+    ) -> None:
         self._trail = trail
         self._vouching = vouching
+        self._extents = extents
+        self._absences = absences
         self._progress = progress
 
     def check(self, folder: Path, file: FileText) -> tuple[list[Finding], bool]:
         """Everything wrong in one file; and whether it is the file that was exported."""
+        path = folder / file.name
+        found: list[Finding] = []
         if file.name == PARQUET_FILE:
-            found = self._check_parquet(folder / file.name)
+            found += self._check_parquet(path)
+            with path.open("rb") as opened:
+                digest = file_digest(opened, "sha256")
         elif file.name in BY_FILE:
-            found = [one for ones in self._check_lines(folder, file) for one in ones]
+            digest = sha256()
+            number = 1
+            for block, checked in _checked(path, file, blocks_of(path, digest.update)):
+                found += self._take(file.name, block, number, checked)
+                count = block.count(b"\n")
+                number += count
+                self._progress.advance(count)
         else:
             raise CommandError(
                 f"{file.name!r} is no file that an export has",
                 "check it with the toolreeve that wrote it",
                 exit_code=BAD_INPUT,
             )
-        with (folder / file.name).open("rb") as opened:
-            digest = file_digest(opened, "sha256").hexdigest()
-        size = (folder / file.name).stat().st_size
-        return found, (digest, size) == (file.sha256, file.bytes)
-
-    def _check_lines(self, folder: Path, file: FileText) -> Iterator[list[Finding]]:
-        number = 1
-        for block, checked in _checked(file, blocks_of(folder, file.name)):
-            yield self._take(file.name, block, number, checked)
-            count = block.count(b"\n")
-            number += count
-            self._progress.advance(count)
+        size = path.stat().st_size
+        return found, (digest.hexdigest(), size) == (file.sha256, file.bytes)
 
     def _take(
         self, name: str, block: bytes, number: int, checked: list[Stretch] | None
@@ -72,20 +92,49 @@ class Checker:
         found: list[Finding] = []
         at = 0
         for stretch in checked:
-            first, *others = _evidences(stretch)
-            amiss = self._trail.take(first)
-            found += [*amiss, *self._vouch(first, stretch)]
-            if amiss or not self._trail.go_on(len(others), stretch.heads[-1]):
+            amiss = self._trail.take(_first_of(stretch))
+            found += amiss
+            if amiss or not self._trail.go_on(len(stretch.heads) - 1, stretch.heads[-1]):
+                found += self._vouch(stretch, stretch.heads[:1])
                 lines = block.splitlines(keepends=True)[at + 1 :]
                 return [*found, *self._one_by_one(name, lines, number + at + 1)]
-            for event in others:
-                found += self._vouch(event, stretch)
+            found += self._vouch(stretch, stretch.heads)
             at += len(stretch.heads)
         return found
 
-    def _vouch(self, event: Evidence, stretch: Stretch) -> list[Finding]:
-        raw = stretch.vouching.get(event.sequence)
-        return self._vouching.take(event, None if raw is None else read_event(raw).body)
+    def _vouch(self, stretch: Stretch, heads: Sequence[bytes]) -> list[Finding]:
+        """What the seals and checkpoints among its first events say, and whoever has seen them."""
+        enforcer, epoch, first = stretch.enforcer, stretch.epoch, stretch.first_sequence
+        found = self._extents.pass_by(enforcer, epoch, first, heads)
+        self._absences.kept += stretch.detailed
+        for sequence in stretch.lacking:
+            if sequence < first + len(heads):
+                self._absences.gone(enforcer, epoch, sequence)
+        at = 0
+        for sequence, raw in stretch.vouching.items():
+            place = sequence - first
+            if place >= len(heads):
+                break
+            self._vouching.pass_over(enforcer, epoch, first + at, heads[at:place])
+            event = Evidence(
+                enforcer=enforcer,
+                epoch=epoch,
+                sequence=sequence,
+                raw=raw,
+                head=heads[place],
+                faithful=True,
+            )
+            found += self._hear(event, read_event(raw).body)
+            at = place + 1
+        self._vouching.pass_over(enforcer, epoch, first + at, heads[at:])
+        return found
+
+    def _hear(self, event: Evidence, body: Body | None) -> list[Finding]:
+        if isinstance(body, CheckpointMade):
+            position = Position(event.epoch, event.sequence)
+            self._extents.checkpoint(event.enforcer, position, body)
+        self._absences.read(body)
+        return self._vouching.take(event, body)
 
     def _one_by_one(self, name: str, lines: Iterable[bytes], number: int) -> list[Finding]:
         form = BY_FILE[name]
@@ -121,36 +170,40 @@ class Checker:
             faithful=faithful,
         )
         body = read_event(place.bytes).body if place.kind in VOUCHING_KINDS else None
-        return [*self._trail.take(event), *self._vouching.take(event, body)]
+        found = [*self._trail.take(event), *self._hear(event, body)]
+        heads = [event.head]
+        if place.details is not None:
+            self._absences.kept += 1
+        elif lacks_details(place):
+            self._absences.gone(event.enforcer, event.epoch, event.sequence)
+        return [*found, *self._extents.pass_by(event.enforcer, event.epoch, event.sequence, heads)]
 
 
-def _evidences(stretch: Stretch) -> Iterator[Evidence]:
-    """Its events. Only the first has its bytes: the others are known to follow it."""
-    for at, head in enumerate(stretch.heads):
-        yield Evidence(
-            enforcer=stretch.enforcer,
-            epoch=stretch.epoch,
-            sequence=stretch.first_sequence + at,
-            raw=b"" if at else stretch.first_raw,
-            head=head,
-            faithful=True,
-        )
+def _first_of(stretch: Stretch) -> Evidence:
+    return Evidence(
+        enforcer=stretch.enforcer,
+        epoch=stretch.epoch,
+        sequence=stretch.first_sequence,
+        raw=stretch.first_raw,
+        head=stretch.heads[0],
+        faithful=True,
+    )
 
 
 def _checked(
-    file: FileText, blocks: Iterator[bytes]
+    path: Path, file: FileText, blocks: Iterator[tuple[int, bytes]]
 ) -> Iterator[tuple[bytes, list[Stretch] | None]]:
     """Each block with what another process says of it, in order; a short file is done here."""
     processes = min(os.cpu_count() or 1, PROCESSES_MAX)
     if file.bytes <= ALONE_BYTES_MAX or processes == 1:
-        for block in blocks:
+        for _, block in blocks:
             yield block, stretches(file.name, block)
         return
     spawned = multiprocessing.get_context("spawn")  # the bar on the terminal has a thread
     with ProcessPoolExecutor(processes, mp_context=spawned) as pool:
         waiting: deque[tuple[bytes, Future[list[Stretch] | None]]] = deque()
-        for block in blocks:
-            waiting.append((block, pool.submit(stretches, file.name, block)))
+        for begin, block in blocks:
+            waiting.append((block, pool.submit(stretches_at, str(path), begin, len(block))))
             if len(waiting) > 2 * processes:
                 done, future = waiting.popleft()
                 yield done, future.result()

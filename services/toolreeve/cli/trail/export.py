@@ -79,7 +79,10 @@ def export(
                 progress.advance(writer.take(payload))
             made_at = written(time.time_ns()) or ""
             manifest = writer.finish(
-                made_at, written(since) if since else None, written(until) if until else None
+                made_at,
+                written(since) if since else None,
+                written(until) if until else None,
+                enforcer,
             )
     except WireError as error:
         raise CommandError(

@@ -1,6 +1,6 @@
 """The forms in which an export's events may stand. Each says an event twice: for readers, and as
-the bytes that the chain runs over. What readers see is a pure function of those bytes and the head,
-so a verifier writes it again and compares.
+the bytes that the chain runs over. What readers see is a pure function of those bytes, of what
+stood beside them and of the head, so a verifier writes it again and compares.
 
     events.jsonl        one event a line, as `wire.lines` writes it
     events.ocsf.jsonl   one event a line, in the words of OCSF, for a SIEM
@@ -19,6 +19,8 @@ from toolreeve.wire import lines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from toolreeve.audit.details import Details
+
 PARQUET = "parquet"
 
 
@@ -26,7 +28,7 @@ class Form(Struct, frozen=True):
     """A form of lines. `read` says where a line claims to stand; it raises WireError."""
 
     file: str
-    write: Callable[[bytes, bytes], bytes]
+    write: Callable[[bytes, bytes, Details | None], bytes]
     read: Callable[[bytes], lines.Place]
 
 

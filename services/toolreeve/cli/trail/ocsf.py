@@ -2,7 +2,8 @@
 
 One class for all, because an export is whole only with all its events, and a SIEM routes by class:
 what is no call has the activity `Other` and its kind as the operation. What OCSF has no word for
-stands under `unmapped`, and so do the event's own bytes and the chain's head behind it.
+stands under `unmapped`, and so do the event's own bytes, what stood beside them, and the chain's
+head behind it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from toolreeve.audit import (
     Completed,
     Decided,
     Effect,
+    GrantChanged,
     HoldPlaced,
     Outcome,
     RequestRefused,
 )
+from toolreeve.audit.details import Details
 from toolreeve.wire import WireError
 from toolreeve.wire.lines import Place, line_of, time_of
 
@@ -49,9 +52,12 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(_Line)
 
 
-def write_line(raw: bytes, head: bytes) -> bytes:
-    """The line of one event, with its newline. Raises WireError where `raw` is no event."""
-    said = line_of(raw, head)
+def write_line(raw: bytes, head: bytes, details: Details | None = None) -> bytes:
+    """The line of one event, with its newline. Raises WireError as `wire.lines` does."""
+    said = line_of(raw, head, details)
+    unmapped = {name: getattr(said, name) for name in Place.__struct_fields__}
+    if details is None:
+        del unmapped["details"]
     words = _words(said.body)
     line = {
         "activity_id": OTHER,
@@ -66,7 +72,7 @@ def write_line(raw: bytes, head: bytes) -> bytes:
         "api": {"operation": said.kind},
         "src_endpoint": {"name": said.enforcer},
         **words,
-        "unmapped": {name: getattr(said, name) for name in Place.__struct_fields__},
+        "unmapped": unmapped,
     }
     return _encoder.encode(line) + b"\n"
 
@@ -100,6 +106,8 @@ def _words(body: Body | None) -> dict[str, Any]:
             return {"severity_id": _SEVERITY.get(body.severity, OTHER), "message": body.summary}
         case HoldPlaced():
             return {"actor": {"user": {"name": body.hold.actor}}, "message": body.hold.reason}
+        case GrantChanged():
+            return {"actor": {"user": {"name": body.actor}}, "message": body.reason}
         case _:
             return {}
 

@@ -20,17 +20,29 @@ from toolreeve.wire.lines import glance
 
 if TYPE_CHECKING:
     from toolreeve.audit import Body
+    from toolreeve.audit.details import Absences
     from toolreeve.audit.vouching import Vouching
+    from toolreeve.cli.trail.extents import Extents
     from toolreeve.wire import Group
 
 
 class Online:
     """Takes groups by enforcer and epoch, each history in its order."""
 
-    def __init__(self, vouching: Vouching, log: Log, *, from_the_beginning: bool) -> None:
+    def __init__(
+        self,
+        vouching: Vouching,
+        log: Log,
+        extents: Extents,
+        absences: Absences,
+        *,
+        from_the_beginning: bool,
+    ) -> None:
         """`from_the_beginning`: no group may be left out before the first one of an epoch."""
         self._vouching = vouching
         self._log = log
+        self._extents = extents
+        self._absences = absences
         self._whole = from_the_beginning
         self.runs = Runs()
         self.events = 0
@@ -65,16 +77,20 @@ class Online:
         name = event_id(group.enforcer, Position(group.epoch, sequence))
         body: Body | None = None
         try:
-            kind, *place = glance(raw)
+            kind, *place, said = glance(raw)
             if kind in VOUCHING_KINDS:
                 body = read_event(raw).body
         except WireError as error:
             return [Finding(Fault.EDITED, name, str(error))]
         if place != [group.enforcer, group.epoch, sequence]:
             return [Finding(Fault.FOREIGN, name, "it says that it stands somewhere else")]
+        if said and not self._has_details(group, sequence, said):
+            return [Finding(Fault.EDITED, name, "its details are not those recorded with it")]
+        self._absences.read(body)
         if isinstance(body, CheckpointMade):
             position = Position(group.epoch, sequence)
             self._log.checkpoint(Made(group.enforcer, position, body))
+            self._extents.checkpoint(group.enforcer, position, body)
         event = Evidence(
             enforcer=group.enforcer,
             epoch=group.epoch,
@@ -83,7 +99,17 @@ class Online:
             head=head,
             faithful=True,
         )
-        return self._vouching.take(event, body)
+        found = self._vouching.take(event, body)
+        return found + self._extents.pass_by(group.enforcer, group.epoch, sequence, [head])
+
+    def _has_details(self, group: Group, sequence: int, said: bytes) -> bool:
+        """Whether what stands beside an event is what it commits to, or nothing."""
+        details = group.beside.get(sequence - group.first_sequence)
+        if details is None:
+            self._absences.gone(group.enforcer, group.epoch, sequence)
+            return True
+        self._absences.kept += 1
+        return details.commitment == said
 
     def _seam(self, group: Group, head: bytes) -> list[Finding]:
         """Whether a group follows the one before it, of the same epoch."""

@@ -6,8 +6,10 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 from msgspec import Struct
 
+from toolreeve.audit.details import Absences
 from toolreeve.audit.event import event_id
 from toolreeve.audit.verify import Finding, Run
 from toolreeve.audit.vouching import Vouched
@@ -32,6 +34,7 @@ class Checked(Struct, frozen=True):
     findings: list[Finding]
     vouched: dict[str, Vouched]
     logs: list[Logged] = []
+    absences: Absences = msgspec.field(default_factory=Absences)
 
 
 def tell(checked: Checked) -> None:
@@ -45,6 +48,7 @@ def tell(checked: Checked) -> None:
         print_table(RUN_COLUMNS, rows, numeric=RUN_COLUMNS[1:4])
         _tell_seals(checked.vouched)
         _tell_logs(checked.logs)
+        _tell_details(checked.absences)
         click.echo(f"{events} events: whole and unchanged since they were chained")
         return
     for finding in findings[:SHOWN_MAX]:
@@ -74,6 +78,16 @@ def _tell_logs(logs: Sequence[Logged]) -> None:
         rows = [(log.origin, log.checkpoints, log.checked, log.groups) for log in logs]
         print_table(LOG_COLUMNS, rows, numeric=LOG_COLUMNS[1:])
         click.echo()
+
+
+def _tell_details(absences: Absences) -> None:
+    if absences.erased:
+        click.echo(f"{absences.kept} events have details, those of {absences.erased} are erased")
+    if absences.unexplained:
+        click.echo(
+            f"the details of {absences.unexplained} events are gone; whether on record, the whole "
+            "history tells"
+        )
 
 
 def _written_key(key: bytes) -> str:
@@ -115,6 +129,11 @@ def plain(checked: Checked) -> dict[str, Any]:
             }
             for log in checked.logs
         ],
+        "details": {
+            "kept": checked.absences.kept,
+            "erased": checked.absences.erased,
+            "unexplained": checked.absences.unexplained,
+        },
         "findings": [
             {"event": one.event, "fault": one.fault.value, "detail": one.detail}
             for one in checked.findings

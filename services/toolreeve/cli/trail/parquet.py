@@ -27,6 +27,7 @@ _COLUMNS = {
     "body": "JSON",
     "head": "VARCHAR",
     "bytes": "VARCHAR",
+    "details": "JSON",
 }
 _FETCH = 10_000
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -36,11 +37,13 @@ _LINE_BYTES_MAX = 16 << 20
 def convert(lines: Path, parquet: Path) -> None:
     """Write the events of a file of lines into a Parquet file, in their order."""
     duckdb = library()
-    chosen = ", ".join(name for name in _COLUMNS if name != "bytes")
+    chosen = ", ".join(
+        "from_base64(bytes) AS bytes" if name == "bytes" else name for name in _COLUMNS
+    )
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in _COLUMNS.items())
     with duckdb.connect() as connection:
         connection.execute(
-            f"COPY (SELECT {chosen}, from_base64(bytes) AS bytes"  # noqa: S608  our own names
+            f"COPY (SELECT {chosen}"  # noqa: S608  our own names
             f" FROM read_json({_quoted(lines)}, format = 'newline_delimited',"
             f" columns = {{{columns}}}, maximum_object_size = {_LINE_BYTES_MAX}))"
             f" TO {_quoted(parquet)} (FORMAT parquet, COMPRESSION zstd)"
@@ -66,12 +69,18 @@ def rows(path: Path) -> Iterator[tuple[Place, bool]]:
 
 def _read(row: dict[str, Any]) -> tuple[Place, bool]:
     try:
-        place = msgspec.convert({name: row[name] for name in Place.__struct_fields__}, Place)
+        details = msgspec.json.decode(row.pop("details") or "null")
+        place = msgspec.convert(
+            {name: row[name] for name in Place.__struct_fields__ if name in row}
+            | {"details": details},
+            Place,
+        )
         head = bytes.fromhex(place.head)
         row["body"] = msgspec.json.decode(row["body"] or "null")
     except (msgspec.MsgspecError, ValueError) as error:
         raise WireError(f"not a row of an export: {error}") from error
-    told = msgspec.json.decode(write_line(place.bytes, head))
+    told = msgspec.json.decode(write_line(place.bytes, head, place.details))
+    told.pop("details", None)
     del told["bytes"], row["bytes"]
     return place, _encode(told) == _encode(row)  # not the values: True equals 1
 

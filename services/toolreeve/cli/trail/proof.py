@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from toolreeve.audit import Position, fold, link
+from toolreeve.audit.details import Details
 from toolreeve.audit.event import event_id
 from toolreeve.audit.merkle import included, leaf_hash
 from toolreeve.audit.note import NamedKey, read_checkpoint, verify_note
@@ -127,14 +128,22 @@ def shown(proof: Proof, key: str | None) -> Shown:
     for sequence, raw in enumerate(group.raws, group.first_sequence):
         head = link(head, raw)
         if event_id(group.enforcer, Position(group.epoch, sequence)) == proof.event_id:
+            details = group.beside.get(sequence - group.first_sequence)
             return Shown(
-                line=write_line(raw, head),
+                line=_line(raw, head, details),
                 leaf_index=proof.leaf_index,
                 log=checkpoint.origin,
                 size=checkpoint.size,
                 root=checkpoint.root,
             )
     raise ProofError(f"its group does not hold {proof.event_id}")
+
+
+def _line(raw: bytes, head: bytes, details: Details | None) -> bytes:
+    try:
+        return write_line(raw, head, details)
+    except WireError as error:
+        raise ProofError(f"{error}") from error
 
 
 def _ask(place: Place, event: str) -> Proof:

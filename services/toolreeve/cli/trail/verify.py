@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from toolreeve.audit.details import Absences
 from toolreeve.audit.verify import Fault, Finding, Trail, seams
 from toolreeve.audit.vouching import Vouching
 from toolreeve.cli.failure import BAD_INPUT, FAILED, CommandError
@@ -15,8 +16,10 @@ from toolreeve.cli.output import json_option, print_json
 from toolreeve.cli.progress import Progress
 from toolreeve.cli.reach import Place, Service, service_option
 from toolreeve.cli.times import instant
+from toolreeve.cli.trail.against import compare_with
 from toolreeve.cli.trail.bundle import Manifest, read_manifest
 from toolreeve.cli.trail.checking import Checker
+from toolreeve.cli.trail.extents import Extents, NothingSignedError
 from toolreeve.cli.trail.logged import Log
 from toolreeve.cli.trail.online import Online
 from toolreeve.cli.trail.outcome import Checked, plain, tell
@@ -78,6 +81,13 @@ def holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
     type=pinned_key,
     help="NAME=ed25519:...: the key that this enforcer must have sealed with; may be repeated.",
 )
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="FOLDER|FILE|worker",
+    help="An earlier export, a witness's file, or 'worker': the history must not end before what "
+    "they have; may be repeated.",
+)
 @click.option("--from", "since", type=instant, help="Ask for nothing older: 2026-11-20T17:04Z.")
 @click.option("--to", "until", type=instant, help="Ask for nothing from then on.")
 @click.option("--enforcer", default="", metavar="NAME", help="Ask for this enforcer's history.")
@@ -89,6 +99,7 @@ def verify(
     *,
     folder: Path | None,
     keys: tuple[tuple[str, bytes], ...],
+    against: tuple[str, ...],
     since: int | None,
     until: int | None,
     enforcer: str,
@@ -100,24 +111,37 @@ def verify(
     With --export a folder is checked, which needs no service and no network. Without it the worker
     hands out what it has, and its checkpoints are checked too.
 
+    An older copy of a history is whole too. It is named as rolled back where a checkpoint in it was
+    made over more than it has, or where what is named by --against goes further.
+
     Says what is wrong and where, the first fault first, and exits with 1. Without --key, seals are
     checked against the keys that the history itself names.
     """
     wanted = Wanted(since=since, until=until, enforcer=enforcer)
-    vouching = Vouching(holds, dict(keys))
-    if folder is None:
-        checked = check_online(place, wanted, vouching)
-    elif wanted != Wanted():
+    pinned = dict(keys)
+    if folder is not None and wanted != Wanted():
         raise CommandError(
             "--from, --to and --enforcer choose what the worker is asked for",
             "leave them out with --export",
             exit_code=BAD_INPUT,
         )
+    manifest = None if folder is None else read_manifest(folder)
+    if against and (until is not None or (manifest is not None and manifest.until is not None)):
+        raise CommandError(
+            "a history whose end was left out cannot be told from an older copy",
+            "leave out --against, or take a history without --to",
+            exit_code=BAD_INPUT,
+        )
+    extents = Extents(holds)
+
+    def is_whole(path: Path, earlier: Manifest) -> bool:
+        return not check_export(path, earlier, pinned, Extents(holds)).findings
+
+    compare_with(extents, against, place, is_whole)
+    if folder is not None and manifest is not None:
+        checked = check_export(folder, manifest, pinned, extents)
     else:
-        manifest = read_manifest(folder)
-        trail = Trail(manifest.declared())
-        findings = findings_of(folder, manifest, trail, vouching)
-        checked = Checked(manifest.declared(), trail.events, findings, vouching.enforcers)
+        checked = check_online(place, wanted, pinned, extents)
     if as_json:
         print_json(plain(checked))
     else:
@@ -126,11 +150,24 @@ def verify(
         ctx.exit(FAILED)
 
 
-def check_online(place: Place, wanted: Wanted, vouching: Vouching) -> Checked:
+def check_export(
+    folder: Path, manifest: Manifest, pinned: Mapping[str, bytes], extents: Extents
+) -> Checked:
+    """Check the files of an export."""
+    runs = manifest.declared()
+    trail, vouching = Trail(runs), Vouching(holds, pinned)
+    absences = Absences()
+    findings = findings_of(folder, manifest, trail, vouching, extents, absences=absences)
+    return Checked(runs, trail.events, findings, vouching.enforcers, absences=absences)
+
+
+def check_online(
+    place: Place, wanted: Wanted, pinned: Mapping[str, bytes], extents: Extents
+) -> Checked:
     """Check what the worker hands out, while it comes."""
-    log = Log(holds)
+    log, vouching, absences = Log(holds), Vouching(holds, pinned), Absences()
     whole = wanted.since is None
-    online = Online(vouching, log, from_the_beginning=whole)
+    online = Online(vouching, log, extents, absences, from_the_beginning=whole)
     found: list[Finding] = []
     with Progress("verifying", unit="events") as progress:
         for payload in of_worker(place, wanted, progress.expect):
@@ -139,18 +176,29 @@ def check_online(place: Place, wanted: Wanted, vouching: Vouching) -> Checked:
             progress.advance(online.events - before)
     found += online.finish()
     runs = online.runs.all()
-    return Checked(runs, online.events, in_order(found, runs), vouching.enforcers, log.logs)
+    if wanted.until is None:
+        found += ended_early(extents, runs, vouching)
+    if wanted == Wanted():  # else the records of erasures may be left out
+        found += absences.finish()
+    ordered = in_order(found, runs)
+    return Checked(runs, online.events, ordered, vouching.enforcers, log.logs, absences)
 
 
 def findings_of(
-    folder: Path, manifest: Manifest, trail: Trail, vouching: Vouching
+    folder: Path,
+    manifest: Manifest,
+    trail: Trail,
+    vouching: Vouching,
+    extents: Extents,
+    *,
+    absences: Absences,
 ) -> list[Finding]:
     """Everything that is wrong with an export, in the order of its history."""
     found = [*seams(manifest.declared())]
     changed: list[Finding] = []
     total = sum(run.last_sequence - run.first_sequence + 1 for run in manifest.runs)
     with Progress("verifying", unit="events", total=total) as progress:
-        checker = Checker(trail, vouching, progress)
+        checker = Checker(trail, vouching, extents, absences, progress)
         for file in manifest.files:
             amiss, same = checker.check(folder, file)
             found += amiss
@@ -159,7 +207,23 @@ def findings_of(
                 changed.append(Finding(Fault.EDITED, file.name, what))
     found += trail.finish()
     found += vouching.finish()
+    if manifest.until is None:
+        found += ended_early(extents, manifest.declared(), vouching)
+    if (manifest.since, manifest.until, manifest.enforcer) == (None, None, ""):
+        found += absences.finish()
     return in_order(found, manifest.declared()) or changed
+
+
+def ended_early(extents: Extents, runs: Sequence[Run], vouching: Vouching) -> list[Finding]:
+    """Where a history ends before what somebody has seen of it. Raises CommandError."""
+    try:
+        return extents.judge(runs, vouching.all_keys())
+    except NothingSignedError as error:
+        raise CommandError(
+            f"{error}",
+            "verify a history with that of the worker in it, and name its key with --key",
+            exit_code=BAD_INPUT,
+        ) from error
 
 
 def in_order(found: list[Finding], runs: Sequence[Run]) -> list[Finding]:

@@ -75,6 +75,7 @@ class Scene:
     async def played(self) -> AsyncGenerator["Scene"]:
         key = SigningKey.generate()
         listening = ControlPlaneSettings(
+            plaintext=True,
             listen="127.0.0.1:0",
             nats_url=self.server.url,
             prefix=self.prefix,
@@ -86,6 +87,7 @@ class Scene:
                 self._start_worker,
                 nats_url=self.server.url,
                 control=self.control,
+                control_plaintext=True,
                 reconcile={"seconds": 0.2, "behind_seconds": 3.0},
                 checkpoints={"seconds": 0.5},
             )
@@ -98,7 +100,7 @@ class Scene:
             enforcer=EDGE,
             data=self.folder / "edge",
             upstreams={"vm": UpstreamSettings(url="http://127.0.0.1:9/mcp")},
-            control=ControlSettings(address=self.control, keys=(key.public.text,)),
+            control=ControlSettings(address=self.control, keys=(key.public.text,), plaintext=True),
             bus=BusSettings(url=self.server.url, prefix=self.prefix),
             status_seconds=0.2,
         )

@@ -1,0 +1,1 @@
+"""Values that somebody knows: their events found, their details erased, their keys renewed."""
