@@ -17,7 +17,7 @@ import structlog
 from msgspec import Struct
 
 from toolreeve.control.lease_ledger import LeaseLedger
-from toolreeve.control.ledger import OvertakenError, UnansweredError
+from toolreeve.control.ledger import OvertakenError, UnansweredError, heeding
 from toolreeve.control.store import Store
 from toolreeve.decision.lease import MILLIONTHS, LeaseAsk, LeaseGiven
 from toolreeve.fleet.lease import AccountError, Terms
@@ -84,7 +84,7 @@ class LeaseOffice:
 
     async def run(self) -> NoReturn:
         """Answer for ever. Raises BusError where there can be no ledger."""
-        await self._ledger.open()
+        await heeding(self._ledger.open())
         async with asyncio.TaskGroup() as tasks:
             for place, queue in enumerate(self._queues):
                 tasks.create_task(self._work(queue), name=f"leases {place}")
@@ -108,7 +108,7 @@ class LeaseOffice:
                 )  # fmt: skip
                 by_count.setdefault(key, []).append((asked, terms))
             for key, together in by_count.items():
-                await self._answer(key, together)
+                await heeding(self._answer(key, together))
 
     async def _answer(self, key: _Key, together: list[tuple[Asked, Terms]]) -> None:
         """Answer asks about one count. Their policies may differ in how much they allow."""

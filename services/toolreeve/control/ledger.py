@@ -83,7 +83,7 @@ class Ledger:
         while True:
             jetstream = await self._connection.jetstream()
             try:
-                return (await _heeding(jetstream.stream_info(self._stream))).state.last_seq
+                return (await heeding(jetstream.stream_info(self._stream))).state.last_seq
             except (nats.errors.Error, TimeoutError, OSError) as error:
                 log.warning("ledger.unreachable", error=str(error) or repr(error))
             await asyncio.sleep(full_jitter(attempt, seconds_first=0.05, seconds_max=2.0))
@@ -103,7 +103,7 @@ class Ledger:
         try:
             async with asyncio.timeout(APPEND_SECONDS_MAX):
                 jetstream = await self._connection.jetstream()
-            ack = await _heeding(
+            ack = await heeding(
                 jetstream.publish(
                     self._subject, payload, timeout=APPEND_SECONDS_MAX, headers=headers
                 )
@@ -163,7 +163,7 @@ class _Reader:
 
     async def __aenter__(self) -> Self:
         jetstream = self._session.jetstream
-        info = await _heeding(jetstream.stream_info(self._stream))
+        info = await heeding(jetstream.stream_info(self._stream))
         if info.state.last_seq < self._after:
             raise LedgerLostError(
                 f"stream {self._stream} ends at {info.state.last_seq}, but was read up to"
@@ -177,7 +177,7 @@ class _Reader:
             num_replicas=1,
             inactive_threshold=CONSUMER_IDLE_SECONDS_MAX,
         )
-        consumer = await _heeding(
+        consumer = await heeding(
             jetstream.add_consumer(  # pyright: ignore[reportUnknownMemberType]  (nats-py)
                 self._stream, config
             )
@@ -235,7 +235,7 @@ class _Reader:
         return Entry(sequence, message.data)
 
 
-async def _heeding(request: Awaitable[T]) -> T:
+async def heeding(request: Awaitable[T]) -> T:
     """What a request answers, unless this task has been cancelled meanwhile.
 
     nats-py waits with `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that comes

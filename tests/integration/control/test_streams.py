@@ -183,3 +183,20 @@ def test_a_port_that_is_taken_is_said_at_the_start(nats_url: str, prefix: str) -
                     raise AssertionError("it listens")
 
     within(10, story)
+
+
+def test_one_that_is_stopped_at_any_moment_of_its_start_ends(nats_url: str, prefix: str) -> None:
+    async def story() -> None:
+        key = SigningKey.generate()
+        settings = ControlSettings(
+            plaintext=True,
+            listen="127.0.0.1:0",
+            nats_url=nats_url,
+            prefix=prefix,
+            stop_seconds_max=0.2,
+        )
+        for later in range(40):
+            async with running(settings, key):
+                await asyncio.sleep(later % 12 * 0.0015)
+
+    within(40, story)
