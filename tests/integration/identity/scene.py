@@ -128,10 +128,11 @@ class Control:
 
 
 class Enforcer:
-    """The link of an enforcer, and how often it stood."""
+    """The link of an enforcer, and how often it has tried to stand."""
 
     def __init__(self, name: str, address: str, shown: Callable[[], Credentials | None]) -> None:
         self.name = name
+        self.hellos = 0
         self.link = Link(
             address,
             hello=self._hello,
@@ -141,7 +142,14 @@ class Enforcer:
             settings=QUICK,
         )
 
+    async def turned_away(self) -> None:
+        """Return once two more attempts have come to nothing."""
+        tried = self.hellos
+        await until(lambda: self.hellos > tried + 2)
+        assert not self.link.connected
+
     def _hello(self) -> Hello:
+        self.hellos += 1
         return Hello(enforcer_id=self.name, software_version="1", host="h", servers=("vm",))
 
     async def _nothing(self, _: object) -> None:

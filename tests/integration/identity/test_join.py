@@ -209,8 +209,7 @@ def test_who_is_denied_is_put_out_at_once_and_comes_back_with_a_new_token_only(
                 await enforcer.link.wait_connected()
                 await admin.deny("gw-1")
                 await until(lambda: not enforcer.link.connected)
-                await asyncio.sleep(0.3)
-                assert not enforcer.link.connected
+                await enforcer.turned_away()
             denied = (await admin.members())["gw-1"]
             assert (denied.denied, denied.denied_by, denied.connected) == (True, "admin", False)
             with pytest.raises(JoinError, match="is not known"):
